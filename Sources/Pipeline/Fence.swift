@@ -1,0 +1,28 @@
+/// The number that comes with a lease and only grows: (epoch, counter). A write that carries an older
+/// fence than the one on record is refused.
+public struct Fence: Sendable, Hashable, Comparable, CustomStringConvertible {
+  /// Grows whenever Redis may have forgotten something (restart, failover, restored backup).
+  public let epoch: Int
+  /// Grows with every claim, over all batches of one prefix.
+  public let counter: Int
+
+  public init(epoch: Int, counter: Int) {
+    self.epoch = epoch
+    self.counter = counter
+  }
+
+  /// Parses the form that Redis holds, `EPOCH-COUNTER`.
+  public init?(_ text: some StringProtocol) {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 2, let epoch = Int(parts[0]), let counter = Int(parts[1]) else {
+      return nil
+    }
+    self.init(epoch: epoch, counter: counter)
+  }
+
+  public var description: String { "\(epoch)-\(counter)" }
+
+  public static func < (left: Fence, right: Fence) -> Bool {
+    (left.epoch, left.counter) < (right.epoch, right.counter)
+  }
+}

@@ -1,0 +1,111 @@
+public import Logging
+internal import NIOCore
+internal import NIOPosix
+
+/// Redis for many tasks: one shared connection that `run` keeps alive, and dedicated ones for
+/// blocking commands.
+public final class RedisClient: Sendable {
+  private let configuration: RedisConfiguration
+  private let logger: Logger
+  private let prepare: @Sendable (RedisConnection) async throws -> Void
+  private let shared: SharedConnection
+
+  /// `prepare` runs on every new connection, shared or dedicated, before anybody else may use it. If
+  /// it throws, the connection is closed and, for the shared one, tried again after a pause.
+  public init(
+    _ configuration: RedisConfiguration, logger: Logger,
+    prepare: @escaping @Sendable (RedisConnection) async throws -> Void = { _ in }
+  ) {
+    self.configuration = configuration
+    self.logger = logger
+    self.prepare = prepare
+    shared = SharedConnection(waitingCalls: configuration.waitingCalls)
+  }
+
+  /// Whether the shared connection is up and prepared.
+  public var isConnected: Bool { shared.isConnected }
+
+  /// Why it is not connected, for a status line; nil while it is.
+  public var lastFailure: String? { shared.failure }
+
+  /// Keeps the shared connection alive, trying forever, until the task is cancelled; then closes it,
+  /// and every call from then on fails with `closed`. Throws `configuration` at once if the
+  /// certificate files cannot be used. Run it once.
+  public func run() async throws {
+    defer { shared.end() }
+    _ = try TransportSecurity.context(configuration)
+    var backoff = Backoff()
+    while !Task.isCancelled {
+      do {
+        let connection = try await open(
+          silence: .milliseconds(Int64(configuration.callTimeoutMilliseconds)))
+        let start = NIODeadline.now()
+        logger.info("connected to Redis", metadata: address)
+        shared.begin(connection)
+        await connection.untilClosed()
+        let reason = connection.closed?.message ?? "the connection ended"
+        await connection.close()
+        guard !Task.isCancelled else { break }
+        if NIODeadline.now() - start > .seconds(Backoff.successSeconds) { backoff.reset() }
+        report(reason)
+      } catch {
+        guard !Task.isCancelled else { break }
+        report((error as? RedisError)?.message ?? "\(error)")
+      }
+      try? await Task.sleep(for: .milliseconds(backoff.next()))
+    }
+  }
+
+  /// Sends one command on the shared connection and returns its reply. Waits up to its timeout for a
+  /// connection: a command that was certainly not sent is sent on the next one. Throws `RedisError`
+  /// (a server error too), or `CancellationError` at once when the task is cancelled.
+  public func call(
+    _ arguments: [RedisArgument], timeoutMilliseconds: Int? = nil
+  ) async throws -> RedisValue {
+    let deadline =
+      NIODeadline.now()
+      + .milliseconds(Int64(timeoutMilliseconds ?? configuration.callTimeoutMilliseconds))
+    while true {
+      let connection: RedisConnection
+      if let current = shared.current {
+        connection = current
+      } else {
+        connection = try await shared.connection(until: deadline)
+      }
+      do {
+        return try await connection.call(arguments, deadline: deadline)
+      } catch let error as RedisError where error.code == .notConnected || error.code == .closed {
+        // It ended between being handed out and being used.
+        shared.lose(connection, reason: error.message)
+      }
+    }
+  }
+
+  /// Opens a dedicated, prepared connection: for blocking commands, which would hold up every other
+  /// call on the shared one. A call on it that outlives its timeout closes it. Tries once; the
+  /// caller closes the connection and decides when to try again.
+  public func connect() async throws -> RedisConnection {
+    if shared.hasEnded { throw SharedConnection.ended }
+    return try await open(silence: .nanoseconds(0))
+  }
+
+  private func open(silence: TimeAmount) async throws -> RedisConnection {
+    let connection = try await ConnectionOpener.open(configuration, silence: silence)
+    do {
+      try await prepare(connection)
+      return connection
+    } catch {
+      await connection.close()
+      throw error
+    }
+  }
+
+  private func report(_ reason: String) {
+    // Once per reason: a Redis that is away for a night is one line, not thousands.
+    if shared.lose(reason: reason) {
+      logger.warning("no connection to Redis: \(reason)", metadata: address)
+    }
+  }
+
+  private var address: Logger.Metadata { ["redis": "\(configuration.displayName)"] }
+}
