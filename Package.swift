@@ -45,12 +45,14 @@ let package = Package(
     .target(name: "Redis", dependencies: ["CHiredis", logging, nioCore, nioPosix, nioSSL]),
     .target(name: "Pipeline"),
     // Floor 2
+    .target(name: "Stores", dependencies: ["Pipeline", grdb]),
     // Floor 3
     // Floor 4
     // Floor 5
     // Tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .testTarget(name: "RedisTests", dependencies: ["Redis", "TestSupport", logging, nioCore]),
+    .testTarget(name: "StoresTests", dependencies: ["Stores", "Pipeline", grdb]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,79 @@
+public import Pipeline
+
+/// Where results and history live: one contract, one suite over every implementation.
+///
+/// Every write of a batch's results names the fence of its lease. The row of the batch holds the highest fence
+/// that was raised; a write needs equality, so a worker that lost its lease changes nothing, even when the
+/// newer holder has not written yet.
+public protocol ResultsStore: Sendable {
+  /// The identity of the store, made once when its tables are; workers compare it with `batchd:store`.
+  func identity() async throws -> String
+
+  /// The highest epoch that any worker recorded here; 0 in a new store.
+  func epoch() async throws -> Int
+
+  /// Records `epoch` if it is higher than the one on record.
+  func raise(epoch: Int) async throws
+
+  /// Puts `job`'s fence into its batch's row if it is greater than the one there, creating the row.
+  /// - Throws: `StoreError` with code `.fenced` when the row already holds a greater fence, or this one for a
+  ///   run that has ended.
+  func raise(fence: Fence, of job: StageJob) async throws
+
+  /// Inserts or replaces the documents by (UUID, account) in one transaction that requires `job`'s fence.
+  /// - Returns: how many rows were new or different from what the store held.
+  /// - Throws: `StoreError` with code `.fenced` when the batch's row holds another fence or its run has ended.
+  func upsert(_ documents: [JobDocument], for job: StageJob) async throws -> Int
+
+  /// The content hashes on record, by UUID, for the given jobs of one account.
+  func contentHashes(account: String, uuids: [String]) async throws -> [String: String]
+
+  /// Writes ended runs into the history, repeatably: a run that is there already stays as it is.
+  func record(_ ended: [EndedBatch]) async throws
+
+  /// Closes the store after the calls under way.
+  func close() async throws
+}
+
+/// One Workiz job as it is stored.
+public struct JobDocument: Sendable, Hashable {
+  /// Six characters A–Z and 0–9.
+  public let uuid: String
+  public let account: String
+  /// The whole document as JSON text.
+  public let document: [UInt8]
+  /// A hash over what the service sent, to tell a changed job from an unchanged one.
+  public let contentHash: String
+
+  public init(uuid: String, account: String, document: [UInt8], contentHash: String) {
+    self.uuid = uuid
+    self.account = account
+    self.document = document
+    self.contentHash = contentHash
+  }
+}
+
+/// What a store refuses or fails at.
+public struct StoreError: Error, Sendable, CustomStringConvertible {
+  public enum Code: String, Sendable {
+    /// The batch's row holds another fence: this worker no longer has the lease. Nothing was written.
+    case fenced
+    /// The store cannot be reached or is busy, full or read-only; the call may be repeated.
+    case unavailable
+    /// The file or database is not one of batchd's, or from a newer version.
+    case incompatible
+    /// The store does not take a value (a document that is not JSON, a text too long); a repetition fails alike.
+    case invalid
+  }
+
+  public let code: Code
+  /// What happened, to what, and what to do about it.
+  public let message: String
+
+  public init(_ code: Code, _ message: String) {
+    self.code = code
+    self.message = message
+  }
+
+  public var description: String { message }
+}

@@ -1,0 +1,132 @@
+import Pipeline
+import Stores
+import Testing
+
+@Suite struct ResultsContract {
+  @Test(arguments: StoreKind.allCases) func upsertCountsNewAndChangedRows(kind: StoreKind)
+    async throws
+  {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      let job = StageJob.sample(fence: 1, 1)
+      try await store.raise(job)
+      let jobs: [JobDocument] = [.sample("AAAAAA"), .sample("BBBBBB"), .sample("CCCCCC")]
+      #expect(try await store.upsert(jobs, for: job) == 3)
+      #expect(try await store.upsert(jobs, for: job) == 0)
+      #expect(try await store.upsert([jobs[0], .sample("BBBBBB", status: "Done")], for: job) == 1)
+      #expect(try await store.upsert([.sample("AAAAAA", account: "other")], for: job) == 1)
+      // The hash is over what the service sent; a document that batchd writes anew differs all the same.
+      let rewritten = JobDocument(
+        uuid: "CCCCCC", account: "acme", document: [UInt8](#"{"Status":null}"#.utf8),
+        contentHash: jobs[2].contentHash)
+      #expect(try await store.upsert([rewritten], for: job) == 1)
+      let rehashed = JobDocument(
+        uuid: "CCCCCC", account: "acme", document: rewritten.document, contentHash: "new")
+      #expect(try await store.upsert([rehashed], for: job) == 1)
+      #expect(
+        try await store.contentHashes(account: "acme", uuids: ["CCCCCC"]) == ["CCCCCC": "new"])
+      #expect(
+        try await subject.rows(
+          "SELECT uuid, account, batch, status, job_date_time FROM jobs ORDER BY uuid, account")
+          == [
+            "AAAAAA|acme|b1|Submitted|2026-01-31T12:00:00Z",
+            "AAAAAA|other|b1|Submitted|2026-01-31T12:00:00Z",
+            "BBBBBB|acme|b1|Done|2026-01-31T12:00:00Z",
+            "CCCCCC|acme|b1||",
+          ])
+      try await store.close()
+    }
+  }
+
+  @Test(arguments: StoreKind.allCases) func documentsOfAnyShapeComeBackAsTheyWent(kind: StoreKind)
+    async throws
+  {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      let job = StageJob.sample(fence: 1, 1)
+      try await store.raise(job)
+      // Workiz's types are unstable: the extracted columns take whatever is there.
+      let texts = [
+        #"{"Status":7,"JobDateTime":["x"]}"#, #"{"Status":{"a":"ü \u0000 \" 🛠"}}"#, "[]", "null",
+      ]
+      for (number, text) in texts.enumerated() {
+        let document = JobDocument(
+          uuid: "JOB00\(number)", account: "acme", document: [UInt8](text.utf8), contentHash: "h")
+        #expect(try await store.upsert([document], for: job) == 1)
+      }
+      #expect(try await subject.rows("SELECT document FROM jobs ORDER BY uuid") == texts)
+      try await store.close()
+    }
+  }
+
+  @Test(arguments: StoreKind.allCases, ["{\"UUID\":", "", "{\"a\":1}x"])
+  func aBrokenDocumentIsInvalidAndItsNeighboursAreNotWritten(kind: StoreKind, text: String)
+    async throws
+  {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      let job = StageJob.sample(fence: 1, 1)
+      try await store.raise(job)
+      let broken = JobDocument(
+        uuid: "BBBBBB", account: "acme", document: [UInt8](text.utf8), contentHash: "h")
+      let code = try await refusal {
+        _ = try await store.upsert([.sample("AAAAAA"), broken, .sample("CCCCCC")], for: job)
+      }
+      #expect(code == .invalid)
+      #expect(try await subject.rows("SELECT * FROM jobs").isEmpty)
+      #expect(try await store.upsert([.sample("AAAAAA")], for: job) == 1)
+      try await store.close()
+    }
+  }
+
+  @Test(arguments: StoreKind.allCases) func hashesAreOfTheAccountsJobsAskedFor(kind: StoreKind)
+    async throws
+  {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      let job = StageJob.sample(fence: 1, 1)
+      try await store.raise(job)
+      let many = (0..<2_000).map { JobDocument.sample("J\(10_000 + $0)") }
+      #expect(try await store.upsert(many, for: job) == 2_000)
+      _ = try await store.upsert(
+        [.sample("AAAAAA"), .sample("AAAAAA", account: "other", status: "Done")], for: job)
+      #expect(
+        try await store.contentHashes(account: "other", uuids: ["AAAAAA", "J10000", "A'\"\\"])
+          == ["AAAAAA": "hash of Done"])
+      #expect(try await store.contentHashes(account: "acme", uuids: []).isEmpty)
+      #expect(
+        try await store.contentHashes(account: "acme", uuids: many.map(\.uuid) + ["AAAAAA"]).count
+          == 2_001)
+      try await store.close()
+    }
+  }
+
+  @Test(arguments: StoreKind.allCases) func fourWorkersWriteAtOnce(kind: StoreKind) async throws {
+    try await Subject.with(kind) { subject in
+      try await withThrowingTaskGroup { group in
+        for worker in 0..<4 {
+          group.addTask { try await write(20, batchesAs: worker, to: try await subject.open()) }
+        }
+        try await group.waitForAll()
+      }
+      #expect(try await subject.rows("SELECT count(*) FROM jobs") == ["800"])
+      #expect(
+        try await subject.rows("SELECT status, count(*) FROM batches GROUP BY status")
+          == ["completed|80"])
+      #expect(try await subject.rows("SELECT count(*) FROM batch_processing_data") == ["80"])
+    }
+  }
+}
+
+/// Writes batches of 10 jobs from the fence to the end and closes the store.
+func write(_ count: Int, batchesAs worker: Int, to store: any ResultsStore) async throws {
+  for number in 1...count {
+    let batch = "b\(worker)-\(number)"
+    let job = StageJob.sample(batch, fence: 1, worker * 1_000 + number)
+    try await store.raise(job)
+    let documents = (0..<10).map { JobDocument.sample("\(batch)-\($0)") }
+    #expect(try await store.upsert(documents, for: job) == 10)
+    try await store.record([.sample(batch, number: number)])
+  }
+  try await store.close()
+}

@@ -1,0 +1,181 @@
+import Foundation
+import GRDB
+import Stores
+import Testing
+
+@testable import struct Stores.SQLiteStore
+
+/// What a person is told when the file or the disk does not do its part, and that the store goes on once it does.
+@Suite struct SQLiteFailureTests {
+  @Test func aFullDiskIsUnavailableAndPasses() async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      let store = try await SQLiteStore(path: path)
+      try await store.raise(.sample(fence: 1, 1))
+      // SQLite's own limit gives the very error of a full disk, on the store's own connection.
+      try await store.queue.write { db in
+        let pages = try Int.fetchOne(db, sql: "PRAGMA page_count")!
+        try db.execute(sql: "PRAGMA max_page_count = \(pages + 2)")
+      }
+      let documents = (0..<500).map { JobDocument.sample("J\($0)") }
+      let error = await #expect(throws: StoreError.self) {
+        try await store.upsert(documents, for: .sample(fence: 1, 1))
+      }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains(path) == true)
+      #expect(error?.message.contains("free space") == true)
+      #expect(try sqliteRows("SELECT count(*) FROM jobs", of: path) == ["0"])
+      try await store.queue.write { try $0.execute(sql: "PRAGMA max_page_count = 100000") }
+      #expect(try await store.upsert(documents, for: .sample(fence: 1, 1)) == 500)
+      try await store.close()
+    }
+  }
+
+  @Test func aHeldWriteLockIsUnavailableAndPasses() async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      let store = try await SQLiteStore(path: path, busyMilliseconds: 100)
+      var configuration = Configuration()
+      configuration.allowsUnsafeTransactions = true
+      let other = try DatabaseQueue(path: path, configuration: configuration)
+      try await other.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
+      let error = await #expect(throws: StoreError.self) {
+        try await store.raise(.sample(fence: 1, 1))
+      }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains("write lock") == true)
+      #expect(try await store.epoch() == 0, "readers do not wait for a writer")
+      try await other.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
+      try await store.raise(.sample(fence: 1, 1))
+      try await store.close()
+    }
+  }
+
+  @Test func openingWaitsForWhoeverHoldsANewFile() async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      var configuration = Configuration()
+      configuration.allowsUnsafeTransactions = true
+      let other = try DatabaseQueue(path: path, configuration: configuration)
+      try await other.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
+      let error = await #expect(throws: StoreError.self) {
+        try await SQLiteStore(path: path, busyMilliseconds: 50)
+      }
+      #expect(error?.code == .unavailable)
+      async let opening = SQLiteStore(path: path)
+      // Nothing shows from outside that the opening has met the lock; were it late, it would only meet none.
+      try await Task.sleep(for: .milliseconds(200))
+      try await other.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
+      let store = try await opening
+      #expect(try await store.epoch() == 0)
+      try await store.close()
+    }
+  }
+
+  @Test func aMissingFolderIsMadeAndOneThatCannotBeIsNamed() async throws {
+    try await withFolder { folder in
+      let store = try await SQLiteStore(path: folder + "/a/b/store.sqlite")
+      #expect(try await store.epoch() == 0)
+      try await store.close()
+      let file = folder + "/file"
+      try Data("text".utf8).write(to: URL(fileURLWithPath: file))
+      let error = await #expect(throws: StoreError.self) {
+        try await SQLiteStore(path: file + "/b/store.sqlite")
+      }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains(file + "/b") == true)
+    }
+  }
+
+  @Test(arguments: ["folder", "files"]) func whatMayNotBeWrittenIsNamed(what: String) async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      try await SQLiteStore(path: path).close()
+      if what == "files" {
+        // In a folder with room for the log the file itself opens, for reading only, without an error.
+        try setPermissions(0o777, of: folder)
+        try setPermissions(0o444, of: path)
+      } else {
+        try setPermissions(0o666, of: path)
+        try setPermissions(0o555, of: folder)
+      }
+      defer { try? setPermissions(0o755, of: folder) }
+      // Root may write everything, so the attempt is made by a process that can stop being root.
+      await #expect(processExitsWith: .success) { [path = path as String] in
+        if getuid() == 0 { #expect(setuid(65534) == 0) }
+        let error = await #expect(throws: StoreError.self) { try await SQLiteStore(path: path) }
+        #expect(error?.code == .unavailable)
+        #expect(error?.message.contains(path) == true)
+        #expect(error?.message.contains("batchd's user") == true)
+      }
+    }
+  }
+
+  @Test func aFileThatIsNoDatabaseIsIncompatible() async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      try Data(repeating: 0x41, count: 8_192).write(to: URL(fileURLWithPath: path))
+      let error = await #expect(throws: StoreError.self) { try await SQLiteStore(path: path) }
+      #expect(error?.code == .incompatible)
+      #expect(error?.message.contains(path) == true)
+      #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count == 8_192, "left as it was")
+    }
+  }
+
+  @Test func aDamagedDatabaseIsIncompatible() async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      try await SQLiteStore(path: path).close()
+      // The first page, with the header and the list of tables, stays whole.
+      let file = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+      let size = try file.seekToEnd()
+      try file.seek(toOffset: 4_096)
+      try file.write(contentsOf: Data(repeating: 0x41, count: Int(size) - 4_096))
+      try file.close()
+      let error = await #expect(throws: StoreError.self) { try await SQLiteStore(path: path) }
+      #expect(error?.code == .incompatible)
+      #expect(error?.message.contains("backup") == true)
+    }
+  }
+
+  @Test func anotherProgramsDatabaseIsIncompatibleAndUntouched() async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      let other = try DatabaseQueue(path: path)
+      try await other.write { try $0.execute(sql: "CREATE TABLE accounts (id INTEGER)") }
+      let error = await #expect(throws: StoreError.self) { try await SQLiteStore(path: path) }
+      #expect(error?.code == .incompatible)
+      #expect(error?.message.contains("another program") == true)
+      #expect(try sqliteRows("SELECT name FROM sqlite_schema", of: path) == ["accounts"])
+    }
+  }
+
+  @Test func aNewerSchemaIsIncompatible() async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      let store = try await SQLiteStore(path: path)
+      try await store.queue.write {
+        try $0.execute(sql: "UPDATE batchd_store SET schema_version = 99")
+      }
+      try await store.close()
+      let error = await #expect(throws: StoreError.self) { try await SQLiteStore(path: path) }
+      #expect(error?.code == .incompatible)
+      #expect(error?.message.contains("99") == true)
+      #expect(try sqliteRows("SELECT schema_version FROM batchd_store", of: path) == ["99"])
+    }
+  }
+
+  @Test func aClosedStoreSaysSo() async throws {
+    try await withFolder { folder in
+      let store = try await SQLiteStore(path: folder + "/store.sqlite")
+      try await store.close()
+      let error = await #expect(throws: StoreError.self) { try await store.raise(epoch: 1) }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains("closed") == true)
+    }
+  }
+}
+
+private func setPermissions(_ permissions: Int, of path: String) throws {
+  try FileManager.default.setAttributes([.posixPermissions: permissions], ofItemAtPath: path)
+}
