@@ -45,14 +45,26 @@ let package = Package(
     .target(name: "Redis", dependencies: ["CHiredis", logging, nioCore, nioPosix, nioSSL]),
     .target(name: "Pipeline"),
     // Floor 2
+    .target(
+      name: "Queue", dependencies: ["Redis", "Pipeline", logging],
+      resources: [.embedInCode("Functions")]),
+    .target(name: "Coordination", dependencies: ["Redis"]),
     .target(name: "Stores", dependencies: ["Pipeline", grdb]),
     // Floor 3
+    .target(
+      name: "Worker",
+      dependencies: ["Redis", "Queue", "Coordination", "Stores", "Pipeline", lifecycle, logging]),
     // Floor 4
     // Floor 5
     // Tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .testTarget(name: "RedisTests", dependencies: ["Redis", "TestSupport", logging, nioCore]),
     .testTarget(name: "StoresTests", dependencies: ["Stores", "Pipeline", grdb]),
+    .testTarget(
+      name: "WorkerTests",
+      dependencies: [
+        "Worker", "Queue", "Redis", "Stores", "Pipeline", "TestSupport", lifecycle, logging,
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,131 @@
+public import Redis
+
+/// The rate limiter of one account or service, over all workers, by Redis's clock.
+///
+/// Permissions lie on a grid of interval + margin, and each is used within the margin after its moment, as told by a
+/// monotonic clock: so two requests leave at least the interval apart, whatever the workers' wall clocks show.
+public struct Gate: Sendable {
+  /// What asking led to.
+  public enum Passage: Sendable, Equatable {
+    /// Send the request now.
+    case open
+    /// Closed for longer than the caller's patience: for about this many milliseconds.
+    case closed(milliseconds: Int)
+    /// The stage job that asked lost its lease.
+    case lost
+  }
+
+  /// Calls a function `batchd_NAME` under the epoch in force until it is answered.
+  public typealias Call =
+    @Sendable (_ function: String, _ arguments: [RedisArgument]) async throws
+    -> RedisValue
+
+  private let name: String
+  private let intervalMilliseconds: Int
+  private let marginMilliseconds: Int
+  private let patienceMilliseconds: Int
+  private let holder: [RedisArgument]
+  private let call: Call
+
+  /// - Parameters:
+  ///   - marginMilliseconds: how late a permission may be used.
+  ///   - patienceMilliseconds: how far away a permission is worth waiting for.
+  ///   - batch, fence: the stage job that asks; empty for a caller without one.
+  public init(
+    _ name: String, intervalMilliseconds: Int, marginMilliseconds: Int, patienceMilliseconds: Int,
+    batch: String, fence: String, call: @escaping Call
+  ) {
+    self.name = name
+    self.intervalMilliseconds = intervalMilliseconds
+    self.marginMilliseconds = marginMilliseconds
+    self.patienceMilliseconds = patienceMilliseconds
+    holder = [.text(batch), .text(fence)]
+    self.call = call
+  }
+
+  private struct Reservation {
+    let at: Int
+    let generation: Int
+  }
+
+  private enum Step {
+    case passed(Passage)
+    case confirm(Reservation)
+    case again
+  }
+
+  /// Waits for a permission to send one request at the moment of the return.
+  public func pass() async throws -> Passage {
+    var step = Step.again
+    while true {
+      switch step {
+      case .passed(let passage): return passage
+      case .again: step = try await take()
+      case .confirm(let reservation): step = try await confirm(reservation)
+      }
+    }
+  }
+
+  private func take() async throws -> Step {
+    let sent = ContinuousClock.now
+    let reply = try await call(
+      "gate_take",
+      [
+        .text(name), .integer(intervalMilliseconds), .integer(marginMilliseconds),
+        .integer(patienceMilliseconds),
+      ] + holder)
+    guard let parts = reply.array, parts.count == 4, let now = parts[1].integer,
+      let at = parts[2].integer, let generation = parts[3].integer
+    else { throw unreadable(reply) }
+    let reservation = Reservation(at: at, generation: generation)
+    switch parts[0].text {
+    case "granted":
+      // A reply that took longer than the margin is no permission any more.
+      let inTime = ContinuousClock.now - sent <= .milliseconds(marginMilliseconds)
+      return inTime ? .passed(.open) : .confirm(reservation)
+    case "reserved":
+      try await Task.sleep(
+        until: sent + .milliseconds(at - now), tolerance: .zero, clock: .continuous)
+      return .confirm(reservation)
+    case "closed": return .passed(.closed(milliseconds: at - now))
+    case "lost": return .passed(.lost)
+    default: throw unreadable(reply)
+    }
+  }
+
+  private func confirm(_ reservation: Reservation) async throws -> Step {
+    let sent = ContinuousClock.now
+    let reply = try await call(
+      "gate_confirm",
+      [
+        .text(name), .integer(reservation.at), .integer(reservation.generation),
+        .integer(intervalMilliseconds), .integer(marginMilliseconds),
+      ] + holder)
+    guard let parts = reply.array, parts.count == 3, let now = parts[1].integer,
+      let at = parts[2].integer
+    else { throw unreadable(reply) }
+    let moved = Reservation(at: at, generation: reservation.generation)
+    switch parts[0].text {
+    case "granted":
+      let left = at + marginMilliseconds - now
+      let inTime = ContinuousClock.now - sent <= .milliseconds(left)
+      return inTime ? .passed(.open) : .confirm(moved)
+    case "early":
+      try await Task.sleep(
+        until: sent + .milliseconds(at - now), tolerance: .zero, clock: .continuous)
+      return .confirm(reservation)
+    case "void": return .again
+    case "lost": return .passed(.lost)
+    default: throw unreadable(reply)
+    }
+  }
+
+  /// Closes the gate for everyone, as a 429 or its `Retry-After` asks; reservations become void.
+  public func close(milliseconds: Int, reason: String) async throws {
+    _ = try await call("gate_close", [.text(name), .integer(milliseconds), .text(reason)])
+  }
+
+  private func unreadable(_ reply: RedisValue) -> RedisError {
+    RedisError(code: .protocolViolation, message: "gate \(name) answered \(reply)")
+  }
+}

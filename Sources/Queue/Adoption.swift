@@ -1,0 +1,81 @@
+internal import Pipeline
+public import Redis
+import Synchronization
+
+/// Makes connections usable: the function library is in force, and the epoch says whether this Redis may have
+/// forgotten something. Every verb carries the epoch.
+public final class Adoption: Sendable {
+  /// How the epoch that the results store knows is read and raised.
+  public struct EpochStore: Sendable {
+    let read: @Sendable () async throws -> Int
+    let raise: @Sendable (Int) async throws -> Void
+
+    public init(
+      read: @escaping @Sendable () async throws -> Int,
+      raise: @escaping @Sendable (Int) async throws -> Void
+    ) {
+      self.read = read
+      self.raise = raise
+    }
+  }
+
+  private struct State {
+    var epoch = 0
+    var clock: RedisClock?
+    var onNewEpoch: @Sendable () -> Void = {}
+  }
+
+  private let keys: Keys
+  private let store: EpochStore
+  private let state = Mutex(State())
+
+  public init(keys: Keys, store: EpochStore) {
+    self.keys = keys
+    self.store = store
+  }
+
+  /// The epoch in force; 0 before the first adoption.
+  public var epoch: Int { state.withLock { $0.epoch } }
+
+  /// Runs `body` whenever a connection found a new epoch: every lease of the old one is lost.
+  public func onNewEpoch(_ body: @escaping @Sendable () -> Void) {
+    state.withLock { $0.onNewEpoch = body }
+  }
+
+  /// The handshake of every connection.
+  public func prepare(_ connection: RedisConnection) async throws {
+    _ = try await FunctionCode.library.load(on: connection)
+    try await adopt(afterClockJump: false) { try await connection.call($0) }
+  }
+
+  /// Asks Redis for the epoch in force, raising it when Redis is not the one that the last caller knew.
+  func adopt(
+    afterClockJump: Bool, _ call: ([RedisArgument]) async throws -> RedisValue
+  ) async throws {
+    let seen = epoch
+    let sent = ContinuousClock.now
+    let reply = try await call([
+      "FCALL", "batchd_adopt", 1, .text(keys.prefix), .integer(try await store.read()),
+      afterClockJump ? .integer(seen) : "",
+    ])
+    guard let parts = reply.array, parts.count == 2, let epoch = parts[0].integer,
+      let now = parts[1].integer
+    else { throw QueueError.unreadable("batchd_adopt", reply) }
+    if epoch != seen { try await store.raise(epoch) }
+    let changed: (@Sendable () -> Void)? = state.withLock { state in
+      state.clock = RedisClock(redisMilliseconds: now, sent: sent)
+      guard state.epoch != epoch else { return nil }
+      state.epoch = epoch
+      return state.onNewEpoch
+    }
+    changed?()
+  }
+
+  /// Notes what Redis's clock showed in the reply to a call sent at `sent`.
+  func note(redisMilliseconds: Int, sent: ContinuousClock.Instant) {
+    state.withLock { $0.clock = RedisClock(redisMilliseconds: redisMilliseconds, sent: sent) }
+  }
+
+  /// Redis's clock as this host's monotonic clock carries it on; nil before the first adoption.
+  public var clock: RedisClock? { state.withLock { $0.clock } }
+}

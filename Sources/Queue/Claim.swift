@@ -1,0 +1,66 @@
+public import Pipeline
+internal import Redis
+
+/// A batch as a claim hands it out: everything that a handler needs but the outputs of earlier stages.
+public struct Claim: Sendable {
+  public let lease: Lease
+  public let list: StageList
+  public let attempt: Int
+  public let operation: String
+  public let account: String?
+  public let number: Int
+  /// The envelope as it was enqueued.
+  public let input: [UInt8]
+  public let cursor: [UInt8]
+  /// A suspect: its worker runs no other one beside it.
+  public let isAlone: Bool
+  /// Item ids done in this stage, and failed for good in any.
+  public let done: Set<String>
+  public let failed: Set<String>
+
+  /// The stage job, with the items that are still to do.
+  /// - Throws: `EnvelopeError` when the stored envelope cannot be read.
+  public func job(limits: Limits) throws -> StageJob {
+    let envelope = try Envelope(parsing: input, limits: limits)
+    let open = (envelope.items ?? []).filter { !done.contains($0.id) && !failed.contains($0.id) }
+    return StageJob(
+      batch: lease.batch, operation: operation, account: account, pipeline: list.pipeline,
+      stage: list.stage, run: lease.run, attempt: attempt, number: number, fence: lease.fence,
+      items: open, itemCount: envelope.items?.count, payload: envelope.payload,
+      cursor: cursor.isEmpty ? nil : try? JSON(parsing: cursor))
+  }
+
+  /// The same batch in the stage into which its lease went on.
+  func next(
+    _ stage: Stage, done: Set<String>, failed: Set<String>, cursor: [UInt8]
+  ) -> Claim {
+    Claim(
+      lease: Lease(batch: lease.batch, run: lease.run, stage: stage, fence: lease.fence),
+      list: StageList(pipeline: list.pipeline, stage: stage), attempt: 1, operation: operation,
+      account: account, number: number, input: input, cursor: cursor, isAlone: false, done: done,
+      failed: failed)
+  }
+}
+
+extension Claim {
+  /// Reads BATCH of batchd_claim's reply.
+  init(reply value: RedisValue, list: StageList) throws {
+    guard let parts = value.array, parts.count == 13, let id = parts[0].text,
+      let run = parts[1].text.flatMap({ Int($0) }),
+      let attempt = parts[2].text.flatMap({ Int($0) }),
+      let fence = parts[3].text.flatMap({ Fence($0) }), let operation = parts[4].text,
+      let account = parts[5].text, let number = parts[6].text.flatMap({ Int($0) }),
+      let input = parts[8].bytes, let cursor = parts[9].bytes
+    else { throw QueueError.unreadable("batchd_claim", value) }
+    self.init(
+      lease: Lease(batch: id, run: run, stage: list.stage, fence: fence), list: list,
+      attempt: attempt, operation: operation, account: account.isEmpty ? nil : account,
+      number: number, input: input, cursor: cursor, isAlone: parts[10].text == "1",
+      done: parts[11].textSet, failed: parts[12].textSet)
+  }
+}
+
+extension RedisValue {
+  /// The texts of an array, as a set.
+  var textSet: Set<String> { Set((array ?? []).compactMap(\.text)) }
+}

@@ -1,0 +1,30 @@
+internal import Redis
+
+/// The library `batchd` of Redis Functions: the helpers first, then one file per function.
+enum FunctionCode {
+  /// The revision in force replaces a lower one and never a higher one; it must match REVISION in helpers.lua.
+  static let revision = 1
+
+  static let library = RedisFunctionLibrary(name: "batchd", revision: revision, code: code)
+
+  private static let shared = [PackageResources.helpers_lua, PackageResources.lifecycle_lua]
+
+  private static let functions = [
+    PackageResources.admit_lua, PackageResources.adopt_lua, PackageResources.archive_lua,
+    PackageResources.cancel_lua, PackageResources.checkpoint_lua, PackageResources.claim_lua,
+    PackageResources.drop_lua, PackageResources.fail_lua, PackageResources.finish_lua,
+    PackageResources.gate_close_lua, PackageResources.gate_confirm_lua,
+    PackageResources.gate_take_lua, PackageResources.hand_back_lua, PackageResources.intake_lua,
+    PackageResources.leave_lua, PackageResources.outbox_lua, PackageResources.pause_lua,
+    PackageResources.recover_lua, PackageResources.reenter_lua, PackageResources.register_lua,
+    PackageResources.renew_lua, PackageResources.resume_lua, PackageResources.retry_lua,
+    PackageResources.revision_lua, PackageResources.snooze_lua, PackageResources.tick_lua,
+  ]
+
+  /// Each function in a block of its own: what is local to one file stays there.
+  private static var code: String {
+    func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+    return "#!lua name=batchd\n" + shared.map(text).joined()
+      + functions.map { "do\n\(text($0))end\n" }.joined()
+  }
+}

@@ -1,0 +1,104 @@
+-- batchd_admit: turns entries of the worker's intake into batches, or into rejected entries.
+-- FCALL batchd_admit 1 PREFIX EPOCH WORKER N {RAW VERDICT ...}*N [NOW]
+--   'reject' REASON ID               ID may be ''
+--   'admit' ID OPERATION PIPELINE ACCOUNT PRIORITY DUE SIZE RERUN ITEMS     '' for what the envelope lacks;
+--                                    DUE Unix ms, or '+MS' after now; RERUN '1' or ''; ITEMS a number
+-- -> per entry 'admitted', 'duplicate', 'rejected' or 'gone' (another worker took it over: nothing was done)
+-- Entries must come in the order in which batchd_intake showed them.
+local function field(value)
+  return value ~= '' and value or nil
+end
+
+local function due(c, text)
+  if text == '' then return nil end
+  return string.sub(text, 1, 1) == '+' and c.now + tonumber(text) or tonumber(text)
+end
+
+local function known_pipelines(c)
+  local names = call('HKEYS', c.p .. 'pipelines')
+  table.sort(names)
+  return table.concat(names, ', ')
+end
+
+-- A new life of an ended batch starts from nothing. Within one operation its old counts leave; another
+-- operation keeps them as its history.
+local function forget(c, id, old, operation)
+  if old.operation == operation then
+    count(c, operation, old.status, -1)
+    count(c, operation, 'total', -1)
+    count(c, operation, 'items_total', -number(old.items_total))
+    count(c, operation, 'items_done', -number(old.items_done))
+    count(c, operation, 'items_failed', -number(old.items_failed))
+    if old.account then
+      call('HINCRBY', account_key(c, old), 'ended', -1)
+      call('HINCRBY', account_key(c, old), 'total_batches', -1)
+    end
+  end
+  call('ZREM', c.p .. 'failed', id)
+  call('DEL', c.p .. 'batch:' .. id, unpack(side_keys(c, id, old)))
+end
+
+local function admit_one(c, raw, e)
+  local pipeline = call('HGET', c.p .. 'pipelines', e.pipeline)
+  if not pipeline then
+    reject(c, raw, 'pipeline: "' .. e.pipeline .. '" is not known; known: ' .. known_pipelines(c), e.id)
+    return 'rejected'
+  end
+  local old, run = load(c, e.id), 1
+  if old and old.status ~= 'rejected' then
+    if not e.rerun then
+      stat(c, 'duplicates')
+      event(c, 'duplicate', e.id, old)
+      return 'duplicate'
+    end
+    if not ENDED[old.status] then
+      reject(c, raw, 'rerun: "' .. e.id .. '" is still ' .. old.status .. '; cancel it first or wait', e.id)
+      return 'rejected'
+    end
+    run = number(old.run) + 1
+  end
+  if old then forget(c, e.id, old, e.operation) end
+  e.member = old ~= nil and old.operation == e.operation
+  local stages, counts = string.match(pipeline, '^(.-)|(.*)$')
+  e.raw = raw
+  create(c, e, stages, counts, run)
+  return 'admitted'
+end
+
+define('admit', function(p, args)
+  local n, at, epoch = tonumber(args[3]), 4, args[1]
+  local entries = {}
+  for i = 1, n do
+    local raw, verdict = args[at], args[at + 1]
+    if verdict == 'reject' then
+      entries[i] = { raw = raw, reason = args[at + 2], id = args[at + 3] }
+      at = at + 4
+    else
+      entries[i] = { raw = raw, e = args, at = at + 2 }
+      at = at + 11
+    end
+  end
+  local c = open(p, args[at])
+  guard(c, epoch)
+  local key, answers = p .. 'intake:' .. args[2] .. ':enqueue', {}
+  for i, entry in ipairs(entries) do
+    if call('LINDEX', key, -1) ~= entry.raw then
+      answers[i] = 'gone'
+    else
+      call('RPOP', key)
+      if entry.reason then
+        reject(c, entry.raw, entry.reason, entry.id)
+        answers[i] = 'rejected'
+      else
+        local f = entry.at
+        answers[i] = admit_one(c, entry.raw, {
+          id = args[f], operation = args[f + 1], pipeline = args[f + 2], account = field(args[f + 3]),
+          priority = field(args[f + 4]), due = due(c, args[f + 5]), size = field(args[f + 6]),
+          rerun = args[f + 7] == '1', items = number(args[f + 8]),
+        })
+      end
+    end
+  end
+  commit(c)
+  return answers
+end, {})

@@ -1,0 +1,112 @@
+-- batchd_claim: up to COUNT batches of one list, each with a fence and a lease.
+-- FCALL batchd_claim 1 PREFIX EPOCH WORKER REQUEST PIPELINE STAGE SOURCE COUNT LEASE_MS [NOW]
+--   SOURCE   'queue': the worker's intake first, then the list; 'suspects': one that runs alone
+--   REQUEST  an id of this call: the same request gets the same answer, for its first reply may have been lost
+-- -> [STATE, NOW, BATCH...]; STATE 'open' or 'paused' (what the intake held went back);
+--    BATCH = [id, run, attempt, fence, operation, account, number, items_total, input, cursor, alone,
+--             [items done], [items failed]]
+-- What a claim finds in the list that has another place is stale and dropped.
+local function take_ids(c, worker, list, source, most)
+  local ids = {}
+  if source == 'queue' then
+    ids = call('LPOP', c.p .. 'intake:' .. worker .. ':' .. list, most) or {}
+  end
+  if #ids < most then
+    for _, id in ipairs(call('RPOP', c.p .. source .. ':' .. list, most - #ids) or {}) do
+      ids[#ids + 1] = id
+    end
+  end
+  return ids
+end
+
+local function describe(c, id, b)
+  local done, failed = item_lists(c, id, b)
+  local cursor = call('HGET', c.p .. 'output:' .. id, 'cursor:' .. b.stage)
+  return { id, b.run, b.attempt, b.fence, b.operation, b.account or '', b.number or '0',
+    b.items_total, call('GET', c.p .. 'input:' .. id) or '', cursor or '', b.alone or '0', done, failed }
+end
+
+-- The answer of an earlier call with the same request id, as far as its leases are still held.
+local function answered_before(c, key, request, worker)
+  local kept = call('GET', key)
+  if not kept or string.match(kept, '^%S+') ~= request then return nil end
+  local reply = { 'open', c.now }
+  for id, fence in string.gmatch(kept, ' (%S+)=(%S+)') do
+    local b = load(c, id)
+    if b and holds(c, b, fence) and b.worker == worker then
+      reply[#reply + 1] = describe(c, id, b)
+    end
+  end
+  return reply
+end
+
+local function park(c, id, b)
+  b.place = c.p .. 'lane:' .. lane_name(b)
+  call('RPUSH', b.place, id)
+  call('HSET', c.p .. 'batch:' .. id, 'place', b.place)
+end
+
+-- Gives the lease; the batch's table holds what its hash does.
+local function lease(c, id, b, fence, expiry, worker, alone)
+  become(c, b, 'processing')
+  b.place, b.fence, b.worker = c.leases, c.epoch .. '-' .. integer(fence), worker
+  if alone ~= (b.alone or '0') then
+    b.alone = alone
+    call('HSET', c.p .. 'batch:' .. id, 'alone', alone)
+  end
+  if b.attempt == '0' then b.attempt = '1' end
+  local first = not b.started_at
+  b.started_at = b.started_at or c.at
+  call('ZADD', c.leases, expiry, id)
+  call('HSET', c.p .. 'batch:' .. id, 'status', b.status, 'place', b.place, 'fence', b.fence,
+    'worker', worker, 'attempt', b.attempt, 'started_at', b.started_at, 'updated_at', c.at)
+  if first and b.account then account_started(c, b) end
+  event(c, 'claimed', id, b, 'worker', worker)
+end
+
+define('claim', function(p, args)
+  local epoch, worker, request, pipeline, stage, source, most, lease_ms = unpack(args, 1, 8)
+  local c = open(p, args[9])
+  guard(c, epoch)
+  local list = pipeline .. ':' .. stage
+  local claimed = p .. 'claimed:' .. worker .. ':' .. list
+  local repeated = answered_before(c, claimed, request, worker)
+  if repeated then return repeated end
+  if paused_here(c, pipeline, stage) then
+    while call('LMOVE', p .. 'intake:' .. worker .. ':' .. list, p .. 'queue:' .. list, 'LEFT', 'RIGHT') do end
+    return { 'paused', c.now }
+  end
+  local source_key, some_paused = p .. source .. ':' .. list, call('EXISTS', p .. 'paused') == 1
+  local ids, batches, bytes = {}, {}, 0
+  local popped = take_ids(c, worker, list, source, tonumber(most))
+  for i, id in ipairs(popped) do
+    local b = load(c, id)
+    if not b or b.place ~= source_key then
+      event(c, 'stray', id, b or {}, 'list', source_key)
+    elseif bytes > 8388608 then
+      -- One reply stays bounded: the rest goes back to the front in its order.
+      for back = #popped, i, -1 do call('RPUSH', source_key, popped[back]) end
+      break
+    elseif some_paused and b.account
+      and call('SISMEMBER', p .. 'paused', 'account:' .. b.account) == 1 then
+      park(c, id, b)
+    else
+      ids[#ids + 1], batches[#batches + 1] = id, b
+      b.place = ''
+      bytes = bytes + call('STRLEN', p .. 'input:' .. id)
+    end
+  end
+  local reply, kept = { 'open', c.now }, { request }
+  if #ids > 0 then
+    local fence = call('HINCRBY', p .. 'meta', 'fence', #ids) - #ids
+    local expiry = integer(c.now + lease_ms)
+    for i, id in ipairs(ids) do
+      lease(c, id, batches[i], fence + i, expiry, worker, source == 'suspects' and '1' or '0')
+      kept[i + 1] = id .. '=' .. batches[i].fence
+      reply[i + 2] = describe(c, id, batches[i])
+    end
+    call('SET', claimed, table.concat(kept, ' '))
+    commit(c)
+  end
+  return reply
+end)

@@ -1,0 +1,98 @@
+-- batchd_finish: settles stage jobs that are done, many at once.
+-- FCALL batchd_finish 1 PREFIX EPOCH LEASE_MS N {ID RUN STAGE FENCE GO_ON HAS_OUTPUT OUTPUT}*N [NOW]
+--   GO_ON  '1' when the caller serves the next stage and has a slot for it
+-- -> [NOW, ANSWER*N]; ANSWER 'queued' (next stage, in its list), 'ended', 'lost' (nothing was done) or, when the
+--    lease goes on, ['next', STAGE, [items done], [items failed], CURSOR]
+-- The lease goes on without a trip through the list when nobody waits there and nothing is paused. A repeat,
+-- keyed (run, stage, fence), returns the first answer.
+local function count_rest(c, b)
+  if b.stage ~= b.counts then return end
+  local rest = number(b.items_total) - number(b.items_done) - number(b.items_failed)
+  if rest > 0 then
+    b.items_done = integer(number(b.items_done) + rest)
+    count(c, b.operation, 'items_done', rest)
+  end
+end
+
+local function may_go_on(c, b, stage)
+  if call('LLEN', queue_key(c, b, stage)) > 0 or paused_here(c, b.pipeline, stage) then return false end
+  return not b.account or call('SISMEMBER', c.p .. 'paused', 'account:' .. b.account) == 0
+end
+
+local function answer_next(c, id, b)
+  local done, failed = item_lists(c, id, b)
+  return { 'next', b.stage, done, failed, call('HGET', c.p .. 'output:' .. id, 'cursor:' .. b.stage) or '' }
+end
+
+local function repeat_answer(c, id, b, answer, fence)
+  if answer ~= 'next' then return answer end
+  if holds(c, b, fence) then return answer_next(c, id, b) end
+  return 'lost'
+end
+
+local function advance(c, id, b, mark, following, go_on, expiry)
+  local from = b.stage
+  local answer = go_on and 'next' or 'queued'
+  b.settled = mark .. answer
+  b.stage, b.attempt = following, go_on and '1' or '0'
+  if go_on then
+    call('ZADD', c.leases, expiry, id)
+  else
+    leave_place(c, id, b)
+    if b.account and call('SISMEMBER', c.p .. 'paused', 'account:' .. b.account) == 1 then
+      b.place = c.p .. 'lane:' .. lane_name(b)
+      call('RPUSH', b.place, id)
+    else
+      push(c, id, b)
+    end
+  end
+  call('HSET', c.p .. 'batch:' .. id, 'stage', b.stage, 'place', b.place, 'attempt', b.attempt,
+    'settled', b.settled, 'items_done', b.items_done, 'updated_at', c.at)
+  if b.crashes then call('HSET', c.p .. 'batch:' .. id, 'crashes', '0') end
+  event(c, 'stage_finished', id, b, 'from', from)
+  return go_on and answer_next(c, id, b) or answer
+end
+
+local function settle(c, id, b, fence, go_on, expiry)
+  local mark = settle_mark(b.run, b.stage, fence, '')
+  local total = number(b.items_total)
+  if b.cancel then
+    b.settled = mark .. 'ended'
+    finish_batch(c, id, b, 'cancelled', 'cancelled')
+    return 'ended'
+  end
+  if total > 0 and number(b.item_errors) >= total then
+    b.settled = mark .. 'ended'
+    finish_batch(c, id, b, 'failed', 'all ' .. total .. ' items failed; see ' .. c.p .. 'errors:' .. id)
+    return 'ended'
+  end
+  count_rest(c, b)
+  local following = next_stage(b)
+  if following then
+    return advance(c, id, b, mark, following, go_on and may_go_on(c, b, following), expiry)
+  end
+  b.settled = mark .. 'ended'
+  call('HSET', c.p .. 'batch:' .. id, 'items_done', b.items_done)
+  finish_batch(c, id, b, b.item_errors and 'completed_with_errors' or 'completed')
+  return 'ended'
+end
+
+define('finish', function(p, args)
+  local n = tonumber(args[3])
+  local c = open(p, args[4 + 7 * n])
+  guard(c, args[1])
+  local reply, expiry = { c.now }, integer(c.now + args[2])
+  for i = 1, n do
+    local id, run, stage, fence, go_on, has_output, output = unpack(args, 7 * i - 3, 7 * i + 3)
+    local b, seen = held(c, id, run, stage, fence)
+    if b then
+      if has_output == '1' then call('HSET', p .. 'output:' .. id, stage, output) end
+      reply[i + 1] = settle(c, id, b, fence, go_on == '1', expiry)
+    else
+      local answer = settled_before(seen, run, stage, fence)
+      reply[i + 1] = answer and repeat_answer(c, id, seen, answer, fence) or 'lost'
+    end
+  end
+  commit(c)
+  return reply
+end)

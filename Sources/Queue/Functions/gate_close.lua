@@ -1,0 +1,12 @@
+-- batchd_gate_close: the service said "too many": the gate closes for everyone, reservations are void.
+-- FCALL batchd_gate_close 1 PREFIX EPOCH NAME DELAY_MS REASON [NOW] -> [NOW, OPENS_AT]
+define('gate_close', function(p, args)
+  local epoch, name, delay, reason = unpack(args, 1, 4)
+  local c = open(p, args[5])
+  guard(c, epoch)
+  local g = gate_read(c, name, 0)
+  local opens = math.max(g.next, c.now + math.min(tonumber(delay), GATE_SPAN_MS))
+  gate_write(c, name, opens, g.interval, g.generation + 1, reason)
+  event(c, 'gate_closed', '', {}, 'gate', name, 'until', rfc3339(opens), 'reason', reason)
+  return { c.now, opens }
+end)

@@ -1,0 +1,21 @@
+-- batchd_gate_take: a permission of a gate to send one request.
+-- FCALL batchd_gate_take 1 PREFIX EPOCH NAME INTERVAL_MS MARGIN_MS PATIENCE_MS ID FENCE [NOW]
+--   PATIENCE_MS  a permission further away than this is not reserved
+--   ID FENCE     the stage job that asks, '' for none: a worker that lost its lease gets nothing
+-- -> [STATE, NOW, AT, GENERATION]
+--    'granted' now: send within MARGIN_MS of the call; 'reserved': confirm at AT; 'closed': until AT at least;
+--    'lost'
+-- Permissions lie on a grid of interval + margin by Redis's clock, so that two requests, each sent within the
+-- margin after its permission, leave at least the interval apart.
+define('gate_take', function(p, args)
+  local epoch, name, interval, margin, patience, id, fence = unpack(args, 1, 7)
+  local c = open(p, args[8])
+  guard(c, epoch)
+  if gate_lost(c, id, fence) then return { 'lost', c.now, 0, 0 } end
+  local step = interval + margin
+  local g = gate_read(c, name, step)
+  local at = math.max(g.next, c.now)
+  if at - c.now > tonumber(patience) then return { 'closed', c.now, at, g.generation } end
+  gate_write(c, name, at + step, interval, g.generation, '')
+  return { at <= c.now and 'granted' or 'reserved', c.now, at, g.generation }
+end)

@@ -1,0 +1,345 @@
+-- The moves of a batch between its places: queue, lane, lease, end, admission. Shared by the functions.
+
+-- Pushes to the queue of the batch's stage; returns the new place.
+local function push(c, id, b, front)
+  local key = queue_key(c, b)
+  call((front or b.priority == 'high') and 'RPUSH' or 'LPUSH', key, id)
+  b.place = key
+  return key
+end
+
+-- Joins the account's lane, or the queue when the lane is free or there is no account. Sets b.place.
+local function enter(c, id, b, front)
+  if not b.account then return push(c, id, b, front) end
+  local lane = lane_name(b)
+  local holder = call('HGET', c.p .. 'lanes', lane)
+  if holder and holder ~= id and living(load(c, holder)) then
+    b.place = c.p .. 'lane:' .. lane
+    call(b.priority == 'high' and 'RPUSH' or 'LPUSH', b.place, id)
+    return b.place
+  end
+  if holder ~= id then call('HSET', c.p .. 'lanes', lane, id) end
+  if call('SISMEMBER', c.p .. 'paused', 'account:' .. b.account) == 1 then
+    b.place = c.p .. 'lane:' .. lane
+    call('RPUSH', b.place, id)
+    return b.place
+  end
+  return push(c, id, b, front)
+end
+
+-- Hands the lane of an ended batch to the next one that still waits in it.
+local function release(c, id, b)
+  if not b.account then return end
+  local lane = lane_name(b)
+  if call('HGET', c.p .. 'lanes', lane) ~= id then return end
+  local key = c.p .. 'lane:' .. lane
+  while true do
+    local waiter = call('RPOP', key)
+    if not waiter then
+      call('HDEL', c.p .. 'lanes', lane)
+      return
+    end
+    local w = load(c, waiter)
+    if living(w) and w.place == key then
+      call('HSET', c.p .. 'lanes', lane, waiter)
+      call('HSET', c.p .. 'batch:' .. waiter, 'place', enter(c, waiter, w), 'updated_at', c.at)
+      return
+    end
+  end
+end
+
+local function leave_place(c, id, b)
+  if b.place == c.leases or b.place == c.delayed then call('ZREM', b.place, id) end
+  b.place = ''
+end
+
+-- Ends a run: counts, lane, outbox. `reason` becomes the batch's error.
+local function finish_batch(c, id, b, status, reason)
+  leave_place(c, id, b)
+  local open_items = number(b.items_total) - number(b.items_done) - number(b.items_failed)
+  if open_items > 0 then
+    b.items_failed = integer(number(b.items_failed) + open_items)
+    count(c, b.operation, 'items_failed', open_items)
+  end
+  become(c, b, status)
+  local key = c.p .. 'batch:' .. id
+  call('HSET', key, 'status', status, 'place', '', 'items_failed', number(b.items_failed),
+    'finished_at', c.at, 'updated_at', c.at, 'settled', b.settled or '')
+  if reason then
+    b.error = reason
+    call('HSET', key, 'error', reason)
+  end
+  call('HDEL', key, 'cancel')
+  if status == 'failed' then call('ZADD', c.p .. 'failed', integer(c.now), id) end
+  call('XADD', c.p .. 'ended', '*', 'batch', id, 'run', b.run, 'status', status,
+    'operation', b.operation, 'account', b.account or '', 'pipeline', b.pipeline, 'stage', b.stage,
+    'number', b.number or '0', 'items_total', b.items_total or '0', 'items_done', b.items_done or '0',
+    'items_failed', b.items_failed or '0', 'retry_count', b.retry_count or '0', 'error', b.error or '',
+    'admitted_at', b.admitted_at, 'started_at', b.started_at or '', 'finished_at', c.at)
+  stat(c, status)
+  if b.account then account_ended(c, b) end
+  release(c, id, b)
+  event(c, 'ended', id, b, 'status', status)
+end
+
+-- ---------------------------------------------------------------------------- leases
+
+-- Whether this fence holds the batch's lease. One of an older epoch holds nothing: Redis may have forgotten who
+-- came after it.
+local function holds(c, b, fence)
+  return b.place == c.leases and b.fence == fence
+    and string.sub(fence, 1, #c.epoch + 1) == c.epoch .. '-'
+end
+
+-- The batch when the caller still holds its lease; otherwise nil and the batch as it is.
+local function held(c, id, run, stage, fence)
+  local b = load(c, id)
+  if b and holds(c, b, fence) and b.run == run and b.stage == stage then return b end
+  return nil, b
+end
+
+-- A settlement that was answered before is answered alike: its reply may have been lost on the way.
+local function settled_before(b, run, stage, fence)
+  local mark = run .. '/' .. stage .. '/' .. fence .. '='
+  if b and b.settled and string.sub(b.settled, 1, #mark) == mark then
+    return string.sub(b.settled, #mark + 1)
+  end
+  return nil
+end
+
+local function settle_mark(run, stage, fence, answer)
+  return run .. '/' .. stage .. '/' .. fence .. '=' .. answer
+end
+
+-- A lease that ended without a word. The first time nobody knows who of all that ran in the worker was to blame:
+-- everyone becomes a suspect, to be run one at a time; from then on only the one that ran alone is charged.
+local function crashed(c, id, b, max_crashes)
+  local crashes = number(b.crashes)
+  if crashes == 0 or b.alone == '1' then crashes = crashes + 1 end
+  stat(c, 'leases_lost')
+  if b.cancel then
+    finish_batch(c, id, b, 'cancelled', 'cancelled')
+  elseif crashes >= max_crashes then
+    b.crashes = integer(crashes)
+    call('HSET', c.p .. 'batch:' .. id, 'crashes', b.crashes)
+    finish_batch(c, id, b, 'failed', 'poison: its worker died ' .. b.crashes
+      .. ' times while it ran; the last was ' .. (b.worker or 'unknown'))
+  else
+    call('ZREM', c.leases, id)
+    b.place = c.p .. 'suspects:' .. b.pipeline .. ':' .. b.stage
+    call('RPUSH', b.place, id)
+    call('HSET', c.p .. 'batch:' .. id, 'place', b.place, 'crashes', integer(crashes), 'updated_at', c.at)
+    event(c, 'crashed', id, b, 'worker', b.worker or '', 'crashes', integer(crashes))
+  end
+end
+
+-- What a handler needs beside the batch's own fields: the item ids done in this stage and failed for good.
+local function item_lists(c, id, b)
+  if number(b.items_total) == 0 then return {}, {} end
+  local failed = b.item_errors and call('HKEYS', c.p .. 'errors:' .. id) or {}
+  return call('HKEYS', c.p .. 'items:' .. id .. ':' .. b.stage), failed
+end
+
+local function paused_here(c, pipeline, stage)
+  local key = c.p .. 'paused'
+  if call('EXISTS', key) == 0 then return false end
+  for _, hit in ipairs(call('SMISMEMBER', key, 'all', 'pipeline:' .. pipeline,
+    'stage:' .. pipeline .. ':' .. stage)) do
+    if hit == 1 then return true end
+  end
+  return false
+end
+
+-- Returns what a worker's intakes hold to the lists they came from, oldest first out again.
+local function sweep(c, worker, lists)
+  local base = c.p .. 'intake:' .. worker .. ':'
+  while call('LMOVE', base .. 'enqueue', c.p .. 'enqueue', 'LEFT', 'RIGHT') do end
+  for list in string.gmatch(lists or '', '%S+') do
+    while call('LMOVE', base .. list, c.p .. 'queue:' .. list, 'LEFT', 'RIGHT') do end
+    call('DEL', c.p .. 'claimed:' .. worker .. ':' .. list)
+  end
+end
+
+-- Keys of one batch beside its hash.
+local function side_keys(c, id, b)
+  local keys = { c.p .. 'input:' .. id, c.p .. 'output:' .. id, c.p .. 'errors:' .. id }
+  for stage in string.gmatch(b.stages or '', '[^,]+') do
+    keys[#keys + 1] = c.p .. 'items:' .. id .. ':' .. stage
+  end
+  return keys
+end
+
+-- ---------------------------------------------------------------------------- admission
+
+-- Keeps a rejected entry with its reason: a header line, then the raw bytes. Bounded in entries and bytes.
+local function reject(c, raw, reason, id)
+  local limits = call('HMGET', c.p .. 'meta', 'rejected_count', 'rejected_bytes', 'rejected_held')
+  local most_bytes = tonumber(limits[2]) or 16777216
+  local kept = #raw <= most_bytes / 4 and raw or string.sub(raw, 1, 256)
+  local record = c.at .. ' ' .. #raw .. ' ' .. (#kept == #raw and 'whole' or 'cut') .. ' '
+    .. string.gsub(reason, '%c', ' ') .. '\n' .. kept
+  local key = c.p .. 'rejected'
+  local length = call('LPUSH', key, record)
+  local bytes = number(limits[3]) + #record
+  while length > (tonumber(limits[1]) or 1000) or (bytes > most_bytes and length > 1) do
+    bytes = bytes - #call('RPOP', key)
+    length = length - 1
+    stat(c, 'rejected_trimmed')
+  end
+  call('HSET', c.p .. 'meta', 'rejected_held', integer(math.max(bytes, 0)))
+  stat(c, 'rejected')
+  if id and id ~= '' and call('EXISTS', c.p .. 'batch:' .. id) == 0 then
+    call('HSET', c.p .. 'batch:' .. id, 'status', 'rejected', 'error', reason, 'finished_at', c.at)
+    call('EXPIRE', c.p .. 'batch:' .. id, 86400)
+  end
+  event(c, 'rejected', id or '', {}, 'reason', reason)
+end
+
+-- Creates a batch from typed fields `e` (id, operation, pipeline, account, priority, due, size, items, raw),
+-- which the caller has checked against the registered pipelines. `run` is its life.
+local function create(c, e, stages, counts, run)
+  local b = {
+    status = 'pending', stage = string.match(stages, '[^,]+'), stages = stages, run = integer(run),
+    attempt = '0', retry_count = '0', pipeline = e.pipeline, operation = e.operation,
+    account = e.account, priority = e.priority,
+  }
+  count(c, b.operation, 'total', 1)
+  count(c, b.operation, 'pending', 1)
+  if e.items > 0 then count(c, b.operation, 'items_total', e.items) end
+  if e.operation ~= e.id and not e.member then
+    call('RPUSH', c.p .. 'members:' .. e.operation, e.id)
+  end
+  if e.size then call('HSET', c.p .. 'progress:' .. e.operation, 'size', e.size) end
+  if b.account then
+    local key = account_key(c, b)
+    b.number = integer(call('HINCRBY', key, 'total_batches', 1))
+    call('HSETNX', key, 'next_batch_to_process', b.number)
+    local status = call('HGET', key, 'status')
+    call('HSET', key, 'status', (not status or status == 'pending') and 'pending' or 'processing')
+    call('HDEL', key, 'finished_at')
+    call('SADD', c.p .. 'accounts:' .. b.operation, b.account)
+  end
+  call('SET', c.p .. 'input:' .. e.id, e.raw)
+  if e.due and e.due > c.now then
+    b.place = c.delayed
+    call('ZADD', c.delayed, integer(e.due), e.id)
+  else
+    enter(c, e.id, b)
+  end
+  local write = { 'items_total', integer(e.items), 'items_done', '0', 'items_failed', '0',
+    'admitted_at', c.at, 'updated_at', c.at }
+  if e.items > 0 then
+    write[#write + 1] = 'counts'
+    write[#write + 1] = counts
+  end
+  for field, value in pairs(b) do
+    write[#write + 1] = field
+    write[#write + 1] = value
+  end
+  call('HSET', c.p .. 'batch:' .. e.id, unpack(write))
+  stat(c, 'admitted')
+  event(c, 'admitted', e.id, b)
+end
+
+-- When tick has something to do next, in Unix milliseconds; 0 for nothing.
+local function next_deadline(c)
+  local delayed = call('ZRANGE', c.delayed, 0, 0, 'WITHSCORES')[2]
+  local lease = call('ZRANGE', c.leases, 0, 0, 'WITHSCORES')[2]
+  if call('SCARD', c.p .. 'cancelling') > 0 then return c.now end
+  return math.min(tonumber(delayed or lease) or 0, tonumber(lease or delayed) or 0)
+end
+
+-- ---------------------------------------------------------------------------- cancelling
+
+-- 'cancelled' now, 'cancelling' (under a lease: at its next renewal or checkpoint), 'ended' before, or nil.
+local function cancel_one(c, id, operation)
+  local b = load(c, id)
+  if not b or not b.stages or (operation and b.operation ~= operation) then return nil end
+  if not living(b) then return 'ended' end
+  if b.place == c.leases then
+    call('HSET', c.p .. 'batch:' .. id, 'cancel', '1')
+    return 'cancelling'
+  end
+  finish_batch(c, id, b, 'cancelled', 'cancelled')
+  return 'cancelled'
+end
+
+-- The next members of an operation that is being cancelled: bounded, so that a million do not stop Redis.
+local function cancel_members(c, operation, counts)
+  local key, from = c.p .. 'members:' .. operation, c.p .. 'cancelling'
+  local at = number(call('HGET', c.p .. 'meta', 'cancel:' .. operation))
+  local ids = call('LRANGE', key, at, at + 999)
+  for _, id in ipairs(ids) do
+    local what = cancel_one(c, id, operation)
+    if what then counts[what] = (counts[what] or 0) + 1 end
+  end
+  if #ids == 1000 then
+    call('SADD', from, operation)
+    call('HSET', c.p .. 'meta', 'cancel:' .. operation, at + 1000)
+  else
+    call('SREM', from, operation)
+    call('HDEL', c.p .. 'meta', 'cancel:' .. operation)
+  end
+  return #ids
+end
+
+local function cancel_more(c)
+  local operation = call('SRANDMEMBER', c.p .. 'cancelling')
+  return operation and cancel_members(c, operation, {}) or 0
+end
+
+-- ---------------------------------------------------------------------------- rejected entries
+
+-- The records that a person named by position or 'all', newest first.
+local function rejected_records(c, which, name)
+  local key = c.p .. 'rejected'
+  if which == 'all' then return call('LRANGE', key, 0, -1) end
+  if not which or not string.match(which, '^%d+$') then
+    refuse('BADARG', name .. ' needs the position of the entry (0 is the newest) or all')
+  end
+  local record = call('LINDEX', key, which)
+  if not record then
+    refuse('NOTFOUND', 'no rejected entry at position ' .. which .. '; there are ' .. call('LLEN', key))
+  end
+  return { record }
+end
+
+local function forget_rejected(c, record)
+  if call('LREM', c.p .. 'rejected', 1, record) == 1 then
+    call('HINCRBY', c.p .. 'meta', 'rejected_held', -#record)
+  end
+end
+
+-- ---------------------------------------------------------------------------- gates
+
+local GATE_SPAN_MS = 3600000
+
+local function gate_lost(c, id, fence)
+  if id == '' then return false end
+  local b = call('HMGET', c.p .. 'batch:' .. id, 'place', 'fence')
+  return not holds(c, { place = b[1], fence = b[2] }, fence)
+end
+
+-- The gate as it stands. After a new epoch (a restart, a clock that jumped) what it holds means nothing: it
+-- closes for one interval. A deadline further away than the largest span is clamped.
+local function gate_read(c, name, step)
+  local flat = call('HMGET', c.p .. 'gate:' .. name, 'next_ms', 'generation', 'epoch', 'interval')
+  local g = { next = number(flat[1]), generation = number(flat[2]), interval = flat[4] or '0' }
+  if not flat[3] then
+    -- Perhaps Redis forgot it: closed for one interval after the adoption.
+    g.next = number(call('HGET', c.p .. 'meta', 'adopted_ms')) + step
+  elseif flat[3] ~= c.epoch then
+    g.next = c.now + math.max(step, number(g.interval))
+    g.generation = g.generation + 1
+  end
+  g.next = math.min(g.next, c.now + GATE_SPAN_MS)
+  return g
+end
+
+local function gate_write(c, name, next_ms, interval, generation, reason)
+  local key = c.p .. 'gate:' .. name
+  call('HSET', key, 'next_at', rfc3339(next_ms), 'next_ms', integer(next_ms), 'interval', interval,
+    'generation', integer(generation), 'epoch', c.epoch, 'reason', reason)
+  -- An unused gate holds nothing that matters once it is open again.
+  call('PEXPIREAT', key, integer(next_ms + GATE_SPAN_MS))
+end

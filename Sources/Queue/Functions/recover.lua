@@ -1,0 +1,22 @@
+-- batchd_recover: a restarted worker takes its own leases back at once, instead of waiting for their expiry.
+-- FCALL batchd_recover 1 PREFIX EPOCH WORKER FROM COUNT MAX_CRASHES [NOW]
+--   FROM, COUNT  the ranks of PREFIX:leases to look at: the caller walks the set in bounded steps, last ranks
+--                first, for the ranks behind a removed lease move
+-- -> number of leases recovered
+-- A worker that stopped in order holds none; what is found here ended by a crash.
+define('recover', function(p, args)
+  local c = open(p, args[6])
+  guard(c, args[1])
+  local recovered = 0
+  for _, id in ipairs(call('ZRANGE', c.leases, args[3], tonumber(args[3]) + tonumber(args[4]) - 1)) do
+    if call('HGET', p .. 'batch:' .. id, 'worker') == args[2] then
+      local b = load(c, id)
+      if b.place == c.leases then
+        crashed(c, id, b, tonumber(args[5]))
+        recovered = recovered + 1
+      end
+    end
+  end
+  commit(c)
+  return recovered
+end)

@@ -1,0 +1,41 @@
+-- batchd_register: a worker says who it is and which pipelines it serves; sweeps what its earlier life left.
+-- FCALL batchd_register 1 PREFIX EPOCH WORKER BOOT HOST PID VERSION STORE SLOTS LISTS N {NAME STAGES COUNTS}*N
+--       M {LIMIT VALUE}*M [NOW]
+--   BOOT    random per process; STORE  identity of the results store; LISTS  'PIPELINE:STAGE ...' served
+--   STAGES  'setup,extraction,...'; COUNTS  the stage whose items are counted; LIMIT  a field of PREFIX:meta
+-- -> 'OK'; errors: TWIN (a live worker of that name on another host), STORE (another results store is on record)
+define('register', function(p, args)
+  local epoch, worker, boot, host, pid, version, store = unpack(args, 1, 7)
+  local slots, lists, n = args[8], args[9], tonumber(args[10])
+  local at = 11 + 3 * n
+  local m = tonumber(args[at])
+  local c = open(p, args[at + 1 + 2 * m])
+  guard(c, epoch)
+  local key = p .. 'worker:' .. worker
+  local other = call('HMGET', key, 'host', 'pid', 'lists')
+  local beat = number(call('ZSCORE', p .. 'workers', worker))
+  if other[1] and other[1] ~= host and c.now - beat < 30000 then
+    refuse('TWIN', 'worker ' .. worker .. ' runs on host ' .. other[1] .. ' with pid ' .. other[2]
+      .. '; give this one another instance name')
+  end
+  local known = call('HGET', p .. 'store', 'identity')
+  if known and known ~= store then
+    refuse('STORE', 'results go to store ' .. known .. ', this worker is configured with store ' .. store
+      .. '; use the same store, or HDEL ' .. p .. 'store identity to move on purpose')
+  end
+  call('HSET', p .. 'store', 'identity', store)
+  for i = 0, n - 1 do
+    local name, stages, counts = unpack(args, 11 + 3 * i, 13 + 3 * i)
+    call('HSET', p .. 'pipelines', name, stages .. '|' .. counts)
+  end
+  for i = 0, m - 1 do
+    call('HSET', p .. 'meta', args[at + 1 + 2 * i], args[at + 2 + 2 * i])
+  end
+  sweep(c, worker, other[3])
+  call('DEL', key)
+  call('HSET', key, 'host', host, 'pid', pid, 'boot', boot, 'version', version, 'slots', slots,
+    'lists', lists, 'started_at', c.at)
+  call('ZADD', p .. 'workers', integer(c.now), worker)
+  event(c, 'worker_started', '', {}, 'worker', worker)
+  return 'OK'
+end)

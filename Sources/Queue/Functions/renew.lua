@@ -1,0 +1,51 @@
+-- batchd_renew: one worker's beat. Renews its leases, tells what became of each, shows what it needs to know.
+-- FCALL batchd_renew 1 PREFIX EPOCH WORKER BOOT LEASE_MS RUNNING N {ID FENCE}*N L {PIPELINE:STAGE}*L
+--       C {COUNTER VALUE}*C [NOW]
+-- -> [NOW, NEXT_DEADLINE, OUTBOX, [PAUSED...], [LEASE...], [BACKLOG, SUSPECTS]*L, ENQUEUED]
+--    LEASE 'held', 'lost' or 'cancelled' (the batch ended by this call); BACKLOG counts list and own intake;
+--    NEXT_DEADLINE Unix ms of the next thing for tick, 0 for none; ENQUEUED entries waiting to be admitted
+-- -> error TWIN when another process beats under this worker's name
+local function renew_one(c, id, fence, expiry)
+  local b = load(c, id)
+  if not b or not holds(c, b, fence) then return 'lost' end
+  if b.cancel then
+    finish_batch(c, id, b, 'cancelled', 'cancelled')
+    return 'cancelled'
+  end
+  call('ZADD', c.leases, expiry, id)
+  return 'held'
+end
+
+define('renew', function(p, args)
+  local epoch, worker, boot, lease_ms, running, n = unpack(args, 1, 6)
+  n = tonumber(n)
+  local l_at = 7 + 2 * n
+  local l = tonumber(args[l_at])
+  local k_at = l_at + l + 1
+  local k = tonumber(args[k_at])
+  local c = open(p, args[k_at + 2 * k + 1])
+  guard(c, epoch)
+  local key = p .. 'worker:' .. worker
+  local known = call('HGET', key, 'boot')
+  if known and known ~= boot then
+    refuse('TWIN', 'worker ' .. worker .. ' was started again elsewhere (boot ' .. known .. ')')
+  end
+  local expiry, leases = integer(c.now + lease_ms), {}
+  for i = 1, n do
+    leases[i] = renew_one(c, args[5 + 2 * i], args[6 + 2 * i], expiry)
+  end
+  commit(c)
+  local write = { 'beat_at', c.at, 'running', running }
+  for i = k_at + 1, k_at + 2 * k do write[#write + 1] = args[i] end
+  call('HSET', key, unpack(write))
+  call('ZADD', p .. 'workers', integer(c.now), worker)
+  local waiting = {}
+  for i = 1, l do
+    local list = args[l_at + i]
+    waiting[2 * i - 1] = call('LLEN', p .. 'queue:' .. list)
+      + call('LLEN', p .. 'intake:' .. worker .. ':' .. list)
+    waiting[2 * i] = call('LLEN', p .. 'suspects:' .. list)
+  end
+  return { c.now, next_deadline(c), call('XLEN', p .. 'ended'), call('SMEMBERS', p .. 'paused'), leases,
+    waiting, call('LLEN', p .. 'enqueue') + call('LLEN', p .. 'intake:' .. worker .. ':enqueue') }
+end)

@@ -1,0 +1,136 @@
+-- batchd_tick: moves what time moves; by any worker, bounded, without a leader.
+-- FCALL batchd_tick 1 PREFIX EPOCH EXPECTED_NOW TOLERANCE_MS MAX_CRASHES [NOW]
+--   EXPECTED_NOW  Redis's time as the caller's monotonic clock has it, '' when it has none
+-- -> ['clock', NOW] when Redis's clock jumped: adopt first, nothing was reaped; else
+--    ['ok', NOW, NEXT_DEADLINE, MOVED, SUSPECTS]
+-- Expired leases become suspects, those of an older epoch go to the front of their list uncharged; due ids enter
+-- lane or list; intakes of dead workers go back; batches whose place is empty enter again; retention ends.
+local LIMIT = 100
+local DEAD_AFTER_MS = 30000
+
+-- One broken record never stops the others: it is taken out, and shown.
+local function each(c, key, ids, body)
+  local moved = 0
+  for _, id in ipairs(ids) do
+    local ok, problem = pcall(function()
+      local b = load(c, id)
+      if not b or b.place ~= key then
+        call('ZREM', key, id)
+      elseif body(id, b) then
+        moved = moved + 1
+      end
+    end)
+    if not ok then
+      call('ZREM', key, id)
+      event(c, 'broken', id, {}, 'error', tostring(type(problem) == 'table' and problem.err or problem))
+    end
+  end
+  return moved
+end
+
+local function older(c, b)
+  return string.match(b.fence or '', '^(%d+)-') ~= c.epoch
+end
+
+local function requeue(c, id, b)
+  leave_place(c, id, b)
+  push(c, id, b, true)
+  call('HSET', c.p .. 'batch:' .. id, 'place', b.place, 'updated_at', c.at)
+  event(c, 'requeued', id, b)
+  return true
+end
+
+local function reap(c, max_crashes)
+  local suspects = 0
+  local function lost(id, b)
+    if older(c, b) then return requeue(c, id, b) end
+    crashed(c, id, b, max_crashes)
+    suspects = suspects + 1
+    return true
+  end
+  local moved = each(c, c.leases, call('ZRANGEBYSCORE', c.leases, '-inf', integer(c.now), 'LIMIT', 0, LIMIT), lost)
+  if call('HGET', c.p .. 'meta', 'reaped_epoch') ~= c.epoch then
+    local found = 0
+    local function if_older(id, b)
+      if not older(c, b) then return false end
+      found = found + 1
+      return requeue(c, id, b)
+    end
+    moved = moved + each(c, c.leases, call('ZRANGE', c.leases, 0, LIMIT - 1), if_older)
+    moved = moved + each(c, c.leases, call('ZRANGE', c.leases, -LIMIT, -1), if_older)
+    if found == 0 then call('HSET', c.p .. 'meta', 'reaped_epoch', c.epoch) end
+  end
+  return moved, suspects
+end
+
+local function wake(c)
+  local ids = call('ZRANGEBYSCORE', c.delayed, '-inf', integer(c.now), 'LIMIT', 0, LIMIT)
+  return each(c, c.delayed, ids, function(id, b)
+    leave_place(c, id, b)
+    if b.status == 'retrying' then become(c, b, 'processing') end
+    enter(c, id, b)
+    call('HSET', c.p .. 'batch:' .. id, 'place', b.place, 'status', b.status, 'updated_at', c.at)
+    event(c, 'due', id, b)
+    return true
+  end)
+end
+
+local function bury_workers(c)
+  for _, worker in ipairs(call('ZRANGEBYSCORE', c.p .. 'workers', '-inf',
+    integer(c.now - DEAD_AFTER_MS), 'LIMIT', 0, 10)) do
+    local key = c.p .. 'worker:' .. worker
+    sweep(c, worker, call('HGET', key, 'lists'))
+    call('ZREM', c.p .. 'workers', worker)
+    call('EXPIRE', key, 86400)
+    event(c, 'worker_lost', '', {}, 'worker', worker)
+  end
+end
+
+-- Walks the batches in small steps for one whose place does not exist: somebody deleted a list by hand.
+local function find_homeless(c)
+  local meta = call('HMGET', c.p .. 'meta', 'scan_at', 'scan_cursor')
+  if c.now - number(meta[1]) < 10000 then return end
+  local page = call('SCAN', meta[2] or '0', 'MATCH', c.p .. 'batch:*', 'COUNT', 500)
+  call('HSET', c.p .. 'meta', 'scan_at', integer(c.now), 'scan_cursor', page[1])
+  for _, key in ipairs(page[2]) do
+    local id = string.sub(key, #c.p + 7)
+    local b = load(c, id)
+    if living(b) and b.stages and (not b.place or b.place == '' or call('EXISTS', b.place) == 0)
+      and b.updated_at < rfc3339(c.now - 60000) then
+      if b.status == 'retrying' then become(c, b, 'processing') end
+      enter(c, id, b, true)
+      call('HSET', key, 'place', b.place, 'status', b.status, 'updated_at', c.at)
+      event(c, 'repaired', id, b)
+    end
+  end
+end
+
+local function end_retention(c)
+  local kept = number(call('HGET', c.p .. 'meta', 'failed_retention_ms'))
+  if kept == 0 then return end
+  call('ZREMRANGEBYSCORE', c.p .. 'failed', '-inf', integer(c.now - kept))
+  for _, operation in ipairs(call('ZRANGEBYSCORE', c.p .. 'operations', '-inf', integer(c.now - 60000),
+    'LIMIT', 0, 10)) do
+    if call('EXISTS', c.p .. 'progress:' .. operation) == 0 then
+      call('ZREM', c.p .. 'operations', operation)
+    elseif call('ZSCORE', c.p .. 'operations', operation) + kept < c.now then
+      call('ZADD', c.p .. 'operations', integer(c.now), operation)
+    end
+  end
+end
+
+define('tick', function(p, args)
+  local c = open(p, args[5])
+  guard(c, args[1])
+  if args[2] ~= '' and math.abs(c.now - tonumber(args[2])) > tonumber(args[3]) then
+    return { 'clock', c.now }
+  end
+  local moved, suspects = reap(c, tonumber(args[4]))
+  moved = moved + wake(c)
+  moved = moved + cancel_more(c)
+  bury_workers(c)
+  find_homeless(c)
+  end_retention(c)
+  commit(c)
+  return { 'ok', c.now, next_deadline(c), moved, suspects }
+end)

@@ -1,0 +1,45 @@
+/// Every key of one prefix, so that no literal stands elsewhere.
+public struct Keys: Sendable, Hashable {
+  /// `batchd`, or `{batchd}` on Redis Cluster.
+  public let prefix: String
+
+  public init(prefix: String) { self.prefix = prefix }
+
+  /// The one key that people write.
+  public var enqueue: String { "\(prefix):enqueue" }
+  public var delayed: String { "\(prefix):delayed" }
+  public var leases: String { "\(prefix):leases" }
+  public var failed: String { "\(prefix):failed" }
+  public var lanes: String { "\(prefix):lanes" }
+  public var rejected: String { "\(prefix):rejected" }
+  public var paused: String { "\(prefix):paused" }
+  public var operations: String { "\(prefix):operations" }
+  public var workers: String { "\(prefix):workers" }
+  public var pipelines: String { "\(prefix):pipelines" }
+  public var store: String { "\(prefix):store" }
+  public var meta: String { "\(prefix):meta" }
+  public var stats: String { "\(prefix):stats" }
+  public var events: String { "\(prefix):events" }
+  public var ended: String { "\(prefix):ended" }
+
+  public func progress(_ operation: String) -> String { "\(prefix):progress:\(operation)" }
+  public func progress(_ operation: String, account: String) -> String {
+    "\(prefix):progress:\(operation):\(account)"
+  }
+  public func batch(_ id: String) -> String { "\(prefix):batch:\(id)" }
+  public func errors(_ id: String) -> String { "\(prefix):errors:\(id)" }
+  public func queue(_ list: StageList) -> String { "\(prefix):queue:\(list)" }
+  public func suspects(_ list: StageList) -> String { "\(prefix):suspects:\(list)" }
+  public func lane(pipeline: String, account: String) -> String {
+    "\(prefix):lane:\(pipeline):\(account)"
+  }
+  public func gate(_ name: String) -> String { "\(prefix):gate:\(name)" }
+  public func worker(_ name: String) -> String { "\(prefix):worker:\(name)" }
+
+  func output(_ id: String) -> String { "\(prefix):output:\(id)" }
+  func items(_ id: String, _ stage: String) -> String { "\(prefix):items:\(id):\(stage)" }
+  func intake(_ worker: String, _ list: StageList) -> String {
+    "\(prefix):intake:\(worker):\(list)"
+  }
+  func intake(_ worker: String) -> String { "\(prefix):intake:\(worker):enqueue" }
+}

@@ -1,0 +1,90 @@
+public import Pipeline
+public import Redis
+
+/// From waiting to leased.
+extension Queue {
+  /// Where a claim takes its batches from.
+  public enum Source: String, Sendable {
+    /// The worker's intake of the list, then the list.
+    case queue
+    /// Batches whose worker crashed; they run alone.
+    case suspects
+  }
+
+  /// A claim's answer.
+  public enum Claimed: Sendable {
+    case batches([Claim])
+    case paused
+  }
+
+  /// Claims up to `count` batches of one list.
+  public func claim(
+    _ list: StageList, from source: Source = .queue, count: Int, leaseMilliseconds: Int,
+    now: Int? = nil
+  ) async throws -> Claimed {
+    // One id for all repeats of this call, so that a lost reply is answered alike and claims nothing twice.
+    let request = Self.makeID()
+    let reply = try await call(
+      "claim",
+      [
+        .text(worker), .text(request), .text(list.pipeline), .text(list.stage.rawValue),
+        .text(source.rawValue), .integer(count), .integer(leaseMilliseconds),
+      ], now: now)
+    guard let parts = reply.array, parts.count >= 2, let state = parts[0].text else {
+      throw QueueError.unreadable("batchd_claim", reply)
+    }
+    if state == "paused" { return .paused }
+    return .batches(try parts.dropFirst(2).map { try Claim(reply: $0, list: list) })
+  }
+
+  /// Waits until an id arrived in this worker's intake of `list`, up to `milliseconds`, on a connection of its own.
+  /// - Returns: whether one did.
+  public func awaitBatch(
+    _ list: StageList, on connection: RedisConnection, milliseconds: Int
+  ) async throws -> Bool {
+    let reply = try await connection.call(
+      [
+        "BLMOVE", .text(keys.queue(list)), .text(keys.intake(worker, list)), "RIGHT", "LEFT",
+        .text(Self.seconds(milliseconds)),
+      ], timeoutMilliseconds: milliseconds + Self.graceMilliseconds)
+    return !reply.isNull
+  }
+
+  /// The outputs of a batch's items in `stage`, by item id, read in bounded steps.
+  public func outputs(of batch: String, stage: Stage) async throws -> [String: JSON] {
+    let key = keys.items(batch, stage.rawValue)
+    var outputs: [String: JSON] = [:]
+    var cursor = "0"
+    repeat {
+      let reply = try await read(["HSCAN", .text(key), .text(cursor), "COUNT", 200])
+      guard let page = reply.array, page.count == 2, let next = page[0].text,
+        let pairs = page[1].array
+      else { throw QueueError.unreadable("HSCAN", reply) }
+      for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+        guard let item = pairs[index].text, let bytes = pairs[index + 1].bytes else { continue }
+        outputs[item] = try JSON(parsing: bytes)
+      }
+      cursor = next
+    } while cursor != "0"
+    return outputs
+  }
+
+  /// The stage's own output of a batch; nil when it made none.
+  public func output(of batch: String, stage: Stage) async throws -> JSON? {
+    let reply = try await read(["HGET", .text(keys.output(batch)), .text(stage.rawValue)])
+    return try reply.bytes.map { try JSON(parsing: $0) }
+  }
+
+  /// A plain read, repeated like a verb.
+  private func read(_ command: [RedisArgument]) async throws -> RedisValue {
+    var waits = 0
+    while true {
+      do {
+        return try await client.call(command)
+      } catch let error as RedisError where error.isPassing {
+        waits += 1
+        try await Task.sleep(for: .milliseconds(min(50 * waits, 1_000)))
+      }
+    }
+  }
+}

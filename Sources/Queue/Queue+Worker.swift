@@ -1,0 +1,162 @@
+internal import Logging
+public import Pipeline
+internal import Redis
+
+/// A worker's own life: registration, beat, tick, outbox.
+extension Queue {
+  /// A pipeline as a worker registers it.
+  public struct Registration: Sendable {
+    let name: String
+    let stages: [Stage]
+    let counts: Stage
+
+    public init(name: String, stages: [Stage], counts: Stage) {
+      self.name = name
+      self.stages = stages
+      self.counts = counts
+    }
+  }
+
+  /// Says who this worker is; returns what its earlier life left in its intakes to the lists.
+  /// - Throws: `QueueError` with `.twin` or `.store`.
+  public func register(
+    boot: String, host: String, pid: Int, version: String, store: String, slots: Int,
+    pipelines: [Registration], now: Int? = nil
+  ) async throws {
+    let lists = pipelines.flatMap { pipeline in
+      pipeline.stages.map { StageList(pipeline: pipeline.name, stage: $0).description }
+    }
+    var arguments: [RedisArgument] = [
+      .text(worker), .text(boot), .text(host), .integer(pid), .text(version), .text(store),
+      .integer(slots), .text(lists.joined(separator: " ")), .integer(pipelines.count),
+    ]
+    for pipeline in pipelines {
+      arguments += [
+        .text(pipeline.name), .text(pipeline.stages.map(\.rawValue).joined(separator: ",")),
+        .text(pipeline.counts.rawValue),
+      ]
+    }
+    let kept: [(RedisArgument, Int)] = [
+      ("event_count", limits.eventCount), ("rejected_count", limits.rejectedCount),
+      ("rejected_bytes", limits.rejectedBytes),
+      ("failed_retention_ms", limits.failedRetentionSeconds * 1000),
+    ]
+    arguments.append(.integer(kept.count))
+    for (name, value) in kept { arguments += [name, .integer(value)] }
+    _ = try await call("register", arguments, now: now)
+  }
+
+  /// Takes back the leases of this worker's earlier life, which ended by a crash.
+  /// - Returns: how many.
+  public func recover(maxCrashes: Int, now: Int? = nil) async throws -> Int {
+    let step = 500
+    var recovered = 0
+    var from = (try await client.call(["ZCARD", .text(keys.leases)]).integer ?? 0)
+    while from > 0 {
+      from -= step
+      let first = max(from, 0)
+      let reply = try await call(
+        "recover",
+        [.text(worker), .integer(first), .integer(from + step - first), .integer(maxCrashes)],
+        now: now)
+      recovered += reply.integer ?? 0
+    }
+    return recovered
+  }
+
+  /// Takes the worker's name off the list and empties its intakes.
+  public func leave(now: Int? = nil) async throws {
+    _ = try await call("leave", [.text(worker)], now: now)
+  }
+
+  /// What a beat learns.
+  public struct Beat: Sendable {
+    /// Parallel to the leases that were renewed.
+    public let leases: [LeaseState]
+    /// Parallel to the lists that are served: waiting in the list or this worker's intake; suspects.
+    public let backlogs: [(waiting: Int, suspects: Int)]
+    /// Entries waiting to be admitted.
+    public let enqueued: Int
+    /// Ended runs that the store has not acknowledged.
+    public let outbox: Int
+    public let paused: Set<String>
+    /// Redis's time of the next thing for tick, in Unix milliseconds; nil for none.
+    public let nextDeadline: Int?
+  }
+
+  /// Renews `leases` and says that the worker lives.
+  /// - Throws: `QueueError` with `.twin` when another process beats under this name.
+  public func renew(
+    _ leases: [Lease], boot: String, lists: [StageList], counters: [(String, Int)],
+    leaseMilliseconds: Int, now: Int? = nil
+  ) async throws -> Beat {
+    var arguments: [RedisArgument] = [
+      .text(worker), .text(boot), .integer(leaseMilliseconds), .integer(leases.count),
+      .integer(leases.count),
+    ]
+    for lease in leases { arguments += [.text(lease.batch), .text(lease.fence.description)] }
+    arguments.append(.integer(lists.count))
+    for list in lists { arguments.append(.text(list.description)) }
+    arguments.append(.integer(counters.count))
+    for (name, value) in counters { arguments += [.text(name), .integer(value)] }
+    let sent = ContinuousClock.now
+    let reply = try await call("renew", arguments, now: now)
+    guard let parts = reply.array, parts.count == 7, let time = parts[0].integer,
+      let deadline = parts[1].integer, let outbox = parts[2].integer,
+      let states = parts[4].array, states.count == leases.count,
+      let waiting = parts[5].array, waiting.count == 2 * lists.count,
+      let enqueued = parts[6].integer
+    else { throw QueueError.unreadable("batchd_renew", reply) }
+    if now == nil { noteIfSteady(time, sent: sent) }
+    return Beat(
+      leases: try states.map { try Self.state($0, "batchd_renew") },
+      backlogs: stride(from: 0, to: waiting.count, by: 2).map {
+        (waiting[$0].integer ?? 0, waiting[$0 + 1].integer ?? 0)
+      },
+      enqueued: enqueued, outbox: outbox, paused: parts[3].textSet,
+      nextDeadline: deadline == 0 ? nil : deadline)
+  }
+
+  /// How far Redis's clock may stray from the monotonic one before it counts as stepped.
+  static let clockToleranceMilliseconds = 5_000
+
+  /// Carries the clock on, but leaves a jump for tick to find: it must adopt before anybody reaps.
+  private func noteIfSteady(_ time: Int, sent: ContinuousClock.Instant) {
+    guard let clock = adoption.clock,
+      abs(clock.now - time) <= Self.clockToleranceMilliseconds
+    else { return }
+    adoption.note(redisMilliseconds: time, sent: sent)
+  }
+
+  /// What a tick did.
+  public struct Tick: Sendable {
+    public let moved: Int
+    public let suspects: Int
+    public let nextDeadline: Int?
+  }
+
+  /// Moves what time moves. Adopts, and moves nothing, when Redis's clock has jumped.
+  public func tick(maxCrashes: Int, now: Int? = nil) async throws -> Tick {
+    let sent = ContinuousClock.now
+    let reply = try await call(
+      "tick",
+      [
+        now == nil ? (adoption.clock.map { .integer($0.now) } ?? "") : "",
+        .integer(Self.clockToleranceMilliseconds), .integer(maxCrashes),
+      ], now: now)
+    guard let parts = reply.array, parts.count >= 2, let time = parts[1].integer else {
+      throw QueueError.unreadable("batchd_tick", reply)
+    }
+    guard parts[0].text == "ok", parts.count == 5 else {
+      logger.warning(
+        "Redis's clock jumped; starting a new epoch", metadata: ["redis_ms": "\(time)"])
+      try await readopt(afterClockJump: true)
+      return Tick(moved: 0, suspects: 0, nextDeadline: time)
+    }
+    if now == nil { adoption.note(redisMilliseconds: time, sent: sent) }
+    let deadline = parts[2].integer ?? 0
+    return Tick(
+      moved: parts[3].integer ?? 0, suspects: parts[4].integer ?? 0,
+      nextDeadline: deadline == 0 ? nil : deadline)
+  }
+}

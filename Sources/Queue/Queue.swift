@@ -1,0 +1,108 @@
+public import Logging
+public import Pipeline
+public import Redis
+
+/// The protocol's verbs on one Redis under one prefix, for one worker. Functions/helpers.lua explains the protocol.
+///
+/// Every verb is repeatable, so a call whose reply was lost is sent again until it is answered or its task is
+/// cancelled. What Redis will get over by itself (away, loading, full, read-only) is waited out.
+public struct Queue: Sendable {
+  public let keys: Keys
+  public let client: RedisClient
+  public let adoption: Adoption
+  /// The worker in whose name leases are held.
+  public let worker: String
+  public let limits: Limits
+  /// Redis and prefix, for people; never holds a password.
+  public let displayName: String
+  let logger: Logger
+
+  /// - Parameter store: reads and raises the epoch that the results store knows.
+  public init(
+    _ configuration: RedisConfiguration, prefix: String, worker: String, limits: Limits,
+    store: Adoption.EpochStore, logger: Logger
+  ) {
+    let keys = Keys(prefix: prefix)
+    let adoption = Adoption(keys: keys, store: store)
+    self.keys = keys
+    self.adoption = adoption
+    self.worker = worker
+    self.limits = limits
+    displayName = "\(configuration.displayName)#\(prefix)"
+    self.logger = logger
+    client = RedisClient(configuration, logger: logger) { try await adoption.prepare($0) }
+  }
+
+  /// Loads the function library where it is missing or older, for a program that only watches and commands.
+  /// - Returns: the revision in force.
+  public static func loadFunctions(on connection: RedisConnection) async throws -> Int {
+    try await FunctionCode.library.load(on: connection)
+  }
+
+  /// Calls one function until it is answered.
+  /// - Throws: `QueueError` when the function refuses, `CancellationError`.
+  public func call(
+    _ function: String, _ arguments: [RedisArgument], now: Int? = nil
+  ) async throws -> RedisValue {
+    var waits = 0
+    while true {
+      try Task.checkCancellation()
+      var command: [RedisArgument] = [
+        "FCALL", .text("batchd_\(function)"), 1, .text(keys.prefix), .integer(adoption.epoch),
+      ]
+      command += arguments
+      if let now { command.append(.integer(now)) }
+      do {
+        return try await client.call(command)
+      } catch let error as RedisError {
+        try await recover(from: error, function, waits: &waits)
+      }
+    }
+  }
+
+  /// Does what makes the call worth repeating, or throws.
+  private func recover(from error: RedisError, _ function: String, waits: inout Int) async throws {
+    if error.serverCode == "EPOCH" {
+      try await readopt(afterClockJump: false)
+      return
+    }
+    if error.code == .server, RedisFunctionLibrary.isMissing(error) {
+      let connection = try await client.connect()
+      await connection.close()
+      return
+    }
+    guard error.isPassing else {
+      throw error.code == .server ? QueueError(error) : error
+    }
+    if waits % 20 == 0 {
+      logger.warning(
+        "Redis cannot answer; waiting", metadata: ["call": "\(function)", "error": "\(error)"])
+    }
+    waits += 1
+    try await Task.sleep(for: .milliseconds(min(50 * waits, 1_000)))
+  }
+
+  /// Finds the epoch in force; with a clock jump, raises it.
+  public func readopt(afterClockJump: Bool) async throws {
+    do {
+      try await adoption.adopt(afterClockJump: afterClockJump) { try await client.call($0) }
+    } catch let error as RedisError where error.isPassing {
+      try await Task.sleep(for: .milliseconds(100))
+    }
+  }
+}
+
+extension RedisError {
+  /// Whether the same call may succeed later without anybody changing it.
+  public var isPassing: Bool {
+    switch code {
+    case .notConnected, .connectionLost, .deadlineExceeded, .tooManyCalls: true
+    case .server:
+      [
+        "LOADING", "BUSY", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
+        "NOREPLICAS", "UNKILLABLE", "NOPERM", "NOAUTH", "EXECABORT",
+      ].contains(serverCode)
+    default: false
+    }
+  }
+}

@@ -1,0 +1,141 @@
+internal import Logging
+internal import Pipeline
+internal import Queue
+internal import ServiceLifecycle
+internal import Stores
+
+/// The loops of one registered worker, and the order in which they stop.
+struct Crew: Sendable {
+  let state: WorkerState
+  private let configuration: WorkerConfiguration
+  private let queue: Queue
+  private let definitions: [StageList: StageDefinition]
+  private let blocked: [StageList: BlockedConnection]
+  private let blockedIntake: BlockedConnection
+  private let runner: JobRunner
+  private let watchdog: Watchdog
+  private let beat: Beat
+  private let outbox: Outbox
+  private let systemd: Systemd
+  private let logger: Logger
+
+  init(
+    _ configuration: WorkerConfiguration, queue: Queue, store: any ResultsStore, systemd: Systemd,
+    boot: String, logger: Logger
+  ) {
+    self.configuration = configuration
+    self.queue = queue
+    self.systemd = systemd
+    self.logger = logger
+    var definitions: [StageList: StageDefinition] = [:]
+    for pipeline in configuration.pipelines {
+      for stage in pipeline.stages {
+        definitions[StageList(pipeline: pipeline.name, stage: stage.stage)] = stage
+      }
+    }
+    self.definitions = definitions
+    state = WorkerState(slots: definitions.mapValues(\.slots))
+    blocked = definitions.mapValues { _ in BlockedConnection(queue.client) }
+    blockedIntake = BlockedConnection(queue.client)
+    runner = JobRunner(
+      queue: queue, state: state, store: store,
+      settlement: Settlement(queue: queue, leaseMilliseconds: configuration.leaseMilliseconds),
+      definitions: definitions, configuration: configuration, logger: logger)
+    watchdog = Watchdog(
+      systemd: systemd, workerState: state, queue: queue,
+      drainMilliseconds: configuration.drainMilliseconds, logger: logger)
+    beat = Beat(
+      queue: queue, state: state, boot: boot, blocked: blocked, blockedIntake: blockedIntake,
+      configuration: configuration, watchdog: watchdog)
+    outbox = Outbox(queue: queue, state: state, store: store, logger: logger)
+  }
+
+  /// Works until a graceful shutdown has been carried out.
+  func run(hasRecovered: Bool) async throws {
+    if hasRecovered { state.suspects.send() }
+    state.outbox.send()
+    try await withThrowingTaskGroup(of: Void.self) { loops in
+      loops.addTask { try await beat.run() }
+      loops.addTask {
+        try await Ticker(queue: queue, state: state, configuration: configuration).run()
+      }
+      loops.addTask { try await outbox.run() }
+      loops.addTask { await Warden(state: state).run() }
+      loops.addTask { await watchdog.run() }
+      loops.addTask { try await serve() }
+      // The other loops end only by an error: leases are renewed and the watchdog fed until the last job is settled.
+      try await loops.next()
+      loops.cancelAll()
+    }
+  }
+
+  private func serve() async throws {
+    let (assignments, source) = AsyncStream.makeStream(of: Assignment.self)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        await withDiscardingTaskGroup { jobs in
+          for await assignment in assignments {
+            jobs.addTask { await runner.run(assignment) }
+          }
+        }
+      }
+      group.addTask {
+        defer { source.finish() }
+        await cancelWhenGracefulShutdown { await fetch { source.yield($0) } }
+        drain()
+      }
+      group.addTask {
+        try await limitDrain()
+      }
+      // Fetchers and pool end in either order; then nothing is left to limit.
+      try await group.next()
+      try await group.next()
+      group.cancelAll()
+    }
+  }
+
+  private func fetch(_ submit: @escaping @Sendable (Assignment) -> Void) async {
+    await withDiscardingTaskGroup { fetchers in
+      fetchers.addTask {
+        await Intake(
+          queue: queue, state: state, blocked: blockedIntake, configuration: configuration,
+          logger: logger
+        ).run()
+      }
+      fetchers.addTask {
+        await SuspectFetcher(
+          queue: queue, state: state, configuration: configuration, logger: logger, submit: submit
+        ).run()
+      }
+      for (list, connection) in blocked {
+        fetchers.addTask {
+          await StageFetcher(
+            list: list, queue: queue, state: state, blocked: connection,
+            configuration: configuration, logger: logger, submit: submit
+          ).run()
+        }
+      }
+    }
+  }
+
+  /// Nothing is claimed any more: running work is handed back, or may finish its stage where it is configured so.
+  private func drain() {
+    state.beginDrain()
+    systemd.notify("STOPPING=1", "STATUS=draining")
+    logger.info("draining", metadata: ["running": "\(state.leases.count)"])
+    for held in state.leases {
+      if definitions[held.list]?.onDrain != .finish { held.cancel(.draining) }
+    }
+  }
+
+  private func limitDrain() async throws {
+    try await gracefulShutdown()
+    try await Task.sleep(for: .milliseconds(configuration.drainMilliseconds))
+    for held in state.leases { held.cancel(.draining) }
+    try await Task.sleep(for: .seconds(3))
+    throw WorkerError(
+      .drainLimit,
+      "\(state.leases.count) stage jobs still ran at the drain limit; another worker runs them again when their leases expire"
+    )
+  }
+}

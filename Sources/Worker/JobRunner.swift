@@ -1,0 +1,210 @@
+internal import Logging
+internal import Pipeline
+internal import Queue
+internal import Stores
+
+/// Runs one claimed batch, stage after stage, for as long as its lease goes on.
+struct JobRunner: Sendable {
+  let queue: Queue
+  let state: WorkerState
+  let store: any ResultsStore
+  let settlement: Settlement
+  let definitions: [StageList: StageDefinition]
+  let configuration: WorkerConfiguration
+  let logger: Logger
+
+  func run(_ assignment: Assignment) async {
+    var current: Assignment? = assignment
+    while let assignment = current {
+      let claim = assignment.claim
+      guard let definition = definitions[claim.list] else { return }
+      let held = HeldLease(
+        claim, sent: assignment.sent, leaseMilliseconds: configuration.leaseMilliseconds)
+      state.insert(held)
+      let verdict = await attempt(claim, definition, held)
+      current = await settle(verdict, claim, definition, held)
+      state.remove(held)
+      if claim.isAlone {
+        state.endSuspect(looksForMore: true)
+      } else {
+        state.giveSlots(claim.list, 1)
+      }
+    }
+  }
+
+  // MARK: One attempt
+
+  /// How an attempt ended.
+  private enum Verdict {
+    case finished(JSON?)
+    case retry(String, afterMilliseconds: Int?)
+    case permanent(String)
+    case snooze(String, milliseconds: Int)
+    case handBack
+    /// The lease is not ours any more, or the batch has ended: there is nothing to say.
+    case gone
+  }
+
+  private func attempt(
+    _ claim: Claim, _ definition: StageDefinition, _ held: HeldLease
+  ) async -> Verdict {
+    do {
+      let job = try claim.job(limits: configuration.limits)
+      if definition.writesToStore { try await store.raise(fence: job.fence, of: job) }
+      let context = context(for: job, claim, held)
+      // A task of its own, for the beat cancels it from outside while its settlement must go on.
+      let handler = Task { try await definition.handler.run(job, context) }
+      held.start(timeoutMilliseconds: definition.timeoutMilliseconds) { handler.cancel() }
+      let result = await handler.result
+      held.ended()
+      return verdict(try bounded(result.get()), held)
+    } catch {
+      held.ended()
+      return verdict(error, definition, held)
+    }
+  }
+
+  private func context(for job: StageJob, _ claim: Claim, _ held: HeldLease) -> StageContext {
+    var logger = logger
+    logger[metadataKey: "batch"] = "\(job.batch)"
+    logger[metadataKey: "stage"] = "\(claim.list)"
+    if let account = job.account { logger[metadataKey: "account"] = "\(account)" }
+    return StageContext(
+      logger: logger, store: store, queue: queue, claim: claim, held: held,
+      items: Set(job.items.map(\.id)), configuration: configuration)
+  }
+
+  private func bounded(_ output: JSON?) throws -> JSON? {
+    let limit = configuration.limits.outputBytes
+    guard let output, output.bytes.count > limit else { return output }
+    throw StageError.permanent(
+      "the stage's output has \(output.bytes.count) bytes, the limit is \(limit) (limits.output_bytes)"
+    )
+  }
+
+  private func verdict(_ output: JSON?, _ held: HeldLease) -> Verdict {
+    held.isOver ? .gone : .finished(output)
+  }
+
+  private func verdict(
+    _ error: any Error, _ definition: StageDefinition, _ held: HeldLease
+  ) -> Verdict {
+    switch held.reason {
+    case .lost, .cancelled: return .gone
+    case .draining: return .handBack
+    case .timedOut:
+      return .retry("timed out after \(definition.timeoutMilliseconds) ms", afterMilliseconds: nil)
+    case nil: break
+    }
+    switch error {
+    case StageError.retry(let text, let delay): return .retry(text, afterMilliseconds: delay)
+    case StageError.permanent(let text): return .permanent(text)
+    case StageError.snooze(let text, let delay): return .snooze(text, milliseconds: delay)
+    case let error as StoreError:
+      switch error.code {
+      case .unavailable: return .snooze(error.message, milliseconds: 5_000)
+      case .fenced: return .gone
+      case .incompatible, .invalid: return .permanent(error.message)
+      }
+    case let error as EnvelopeError: return .permanent("\(error)")
+    // Nobody stopped the handler, so the whole worker is being stopped.
+    case is CancellationError: return .handBack
+    default: return .retry("\(error)", afterMilliseconds: nil)
+    }
+  }
+
+  // MARK: Settlement
+
+  /// Says how the attempt ended.
+  /// - Returns: the next stage when the lease goes on.
+  private func settle(
+    _ verdict: Verdict, _ claim: Claim, _ definition: StageDefinition, _ held: HeldLease
+  ) async -> Assignment? {
+    do {
+      switch verdict {
+      case .finished(let output): return try await finish(claim, output, held)
+      case .retry(let text, let delay):
+        try await retry(claim, definition, text, after: delay)
+      case .permanent(let text): try await end(claim, text)
+      case .snooze(let text, let delay):
+        state.count(.snoozed)
+        try await shielded {
+          try await queue.snooze(claim.lease, delayMilliseconds: delay, reason: text)
+        }
+        state.planTick(at: .now + .milliseconds(delay))
+      case .handBack:
+        state.count(.handedBack)
+        try await shielded { try await queue.handBack([claim.lease]) }
+      case .gone: state.count(.lost)
+      }
+    } catch {
+      // The lease expires and the stage runs again: at-least-once.
+      logger.error(
+        "cannot settle; the batch runs again when its lease expires",
+        metadata: ["batch": "\(claim.lease.batch)", "error": "\(error)"])
+    }
+    return nil
+  }
+
+  private func finish(_ claim: Claim, _ output: JSON?, _ held: HeldLease) async throws
+    -> Assignment?
+  {
+    let following = definitions.keys
+      .filter { $0.pipeline == claim.list.pipeline && $0.stage > claim.list.stage }
+      .min { $0.stage < $1.stage }
+    let hasSlot = following.map { state.takeSlots($0, most: 1) == 1 } ?? false
+    let sent = ContinuousClock.now
+    let answer: Queue.Finished
+    do {
+      answer = try await settlement.finish(
+        Queue.Finish(claim: claim, output: output, goesOn: hasSlot))
+    } catch {
+      if let following, hasSlot { state.giveSlots(following, 1) }
+      throw error
+    }
+    state.count(.finished)
+    if case .next(let next) = answer, next.list == following {
+      return Assignment(claim: next, sent: sent)
+    }
+    if let following, hasSlot { state.giveSlots(following, 1) }
+    if case .ended = answer { state.outbox.send() }
+    if case .lost = answer { state.count(.lost) }
+    return nil
+  }
+
+  private func retry(
+    _ claim: Claim, _ definition: StageDefinition, _ text: String, after delay: Int?
+  ) async throws {
+    switch definition.retry.decide(attempt: claim.attempt, retryAfterMilliseconds: delay) {
+    case .retry(let milliseconds):
+      state.count(.retried)
+      log(claim, "attempt failed; trying again", text, ["in_ms": "\(milliseconds)"])
+      _ = try await shielded {
+        try await queue.fail(claim.lease, delayMilliseconds: milliseconds, error: text)
+      }
+      state.planTick(at: .now + .milliseconds(milliseconds))
+    case .giveUp:
+      try await end(claim, "\(text) (attempt \(claim.attempt), no retries left)")
+    }
+  }
+
+  private func end(_ claim: Claim, _ text: String) async throws {
+    state.count(.failed)
+    log(claim, "batch failed", text, [:])
+    _ = try await shielded {
+      try await queue.fail(claim.lease, delayMilliseconds: nil, error: text)
+    }
+    state.outbox.send()
+  }
+
+  private func log(
+    _ claim: Claim, _ message: Logger.Message, _ error: String, _ extra: Logger.Metadata
+  ) {
+    var metadata: Logger.Metadata = [
+      "batch": "\(claim.lease.batch)", "stage": "\(claim.list)", "attempt": "\(claim.attempt)",
+      "error": "\(error)",
+    ]
+    metadata.merge(extra) { $1 }
+    logger.warning(message, metadata: metadata)
+  }
+}

@@ -1,0 +1,35 @@
+internal import Logging
+internal import Queue
+internal import Stores
+
+/// Writes ended runs into the store and acknowledges them; their retention starts there.
+struct Outbox: Sendable {
+  let queue: Queue
+  let state: WorkerState
+  let store: any ResultsStore
+  let logger: Logger
+
+  private static let runCount = 100
+
+  func run() async throws {
+    while !Task.isCancelled {
+      await state.outbox.wait()
+      while !Task.isCancelled, try await writeSome() {}
+    }
+  }
+
+  /// - Returns: whether there may be more.
+  private func writeSome() async throws -> Bool {
+    let ended = try await queue.outbox(count: Self.runCount)
+    guard !ended.isEmpty else { return false }
+    do {
+      try await store.record(ended.map(\.batch))
+    } catch let error as StoreError {
+      // What this worker took stays pending in the stream: it, or another one, is given it again after a minute.
+      logger.error("cannot write the history; trying again", metadata: ["error": "\(error)"])
+      return false
+    }
+    try await queue.archive(ended)
+    return true
+  }
+}

@@ -1,0 +1,89 @@
+internal import Coordination
+public import Logging
+public import Pipeline
+internal import Queue
+public import Stores
+
+/// What a handler may do while it holds the lease of its job.
+public struct StageContext: Sendable {
+  public let logger: Logger
+  public let store: any ResultsStore
+  let queue: Queue
+  let claim: Claim
+  let held: HeldLease
+  let items: Set<String>
+  let configuration: WorkerConfiguration
+
+  /// The outputs of the items in an earlier stage, by item id.
+  public func outputs(of stage: Stage) async throws -> [String: JSON] {
+    try await queue.outputs(of: claim.lease.batch, stage: stage)
+  }
+
+  /// The stage's own output of an earlier stage.
+  public func output(of stage: Stage) async throws -> JSON? {
+    try await queue.output(of: claim.lease.batch, stage: stage)
+  }
+
+  /// Records item results, the cursor and new batches in one atomic step; also renews the lease.
+  ///
+  /// - Parameters:
+  ///   - cursor: handed to the next attempt as `job.cursor`.
+  ///   - children: envelopes (JSON objects as for `batchd:enqueue`, with deterministic ids) admitted in the same step.
+  /// - Throws: `CancellationError` when the lease was lost or the batch cancelled; `StageError.permanent` for an item
+  ///   that is not the job's or an output over the limit.
+  public func checkpoint(
+    _ results: [String: ItemResult], cursor: JSON? = nil, children: [JSON] = []
+  ) async throws {
+    for item in results.keys where !items.contains(item) {
+      throw StageError.permanent("the handler reported item \"\(item)\", which is not to be done")
+    }
+    let sent = ContinuousClock.now
+    let state = try await queue.checkpoint(
+      claim, bounded(results), cursor: cursor, children: children,
+      leaseMilliseconds: configuration.leaseMilliseconds)
+    switch state {
+    case .held: held.renewed(sent: sent)
+    case .lost, .cancelled:
+      held.cancel(state == .lost ? .lost : .cancelled)
+      throw CancellationError()
+    }
+  }
+
+  /// An output over the limit fails its item: what is too large to keep must not pass for done.
+  private func bounded(_ results: [String: ItemResult]) -> [String: ItemResult] {
+    let limit = configuration.limits.outputBytes
+    return results.mapValues { result in
+      guard case .done(let output) = result, output.bytes.count > limit else { return result }
+      return .failed(
+        "its output has \(output.bytes.count) bytes, the limit is \(limit) (limits.output_bytes)")
+    }
+  }
+
+  /// Waits for a permission of the gate `name` to send one request now. Ask before *every* request.
+  /// - Throws: `StageError.snooze` when the gate is closed for longer than a wait is worth a slot.
+  public func take(gate name: String, intervalMilliseconds: Int) async throws {
+    switch try await gate(name, intervalMilliseconds: intervalMilliseconds).pass() {
+    case .open: return
+    case .closed(let milliseconds):
+      throw StageError.snooze("gate \(name) is closed", milliseconds: milliseconds)
+    case .lost:
+      held.cancel(.lost)
+      throw CancellationError()
+    }
+  }
+
+  /// Closes the gate for everyone after a 429.
+  public func close(gate name: String, forMilliseconds: Int, reason: String) async throws {
+    try await gate(name, intervalMilliseconds: 0)
+      .close(milliseconds: forMilliseconds, reason: reason)
+  }
+
+  private func gate(_ name: String, intervalMilliseconds: Int) -> Gate {
+    Gate(
+      name, intervalMilliseconds: intervalMilliseconds,
+      marginMilliseconds: configuration.gateMarginMilliseconds,
+      patienceMilliseconds: configuration.gatePatienceMilliseconds, batch: claim.lease.batch,
+      fence: claim.lease.fence.description
+    ) { [queue] in try await queue.call($0, $1) }
+  }
+}

@@ -1,0 +1,100 @@
+internal import Logging
+internal import Queue
+internal import Redis
+
+/// Fetches batches of one list: claims many at once while there are some, blocks while there are none.
+struct StageFetcher: Sendable {
+  let list: StageList
+  let queue: Queue
+  let state: WorkerState
+  let blocked: BlockedConnection
+  let configuration: WorkerConfiguration
+  let logger: Logger
+  let submit: @Sendable (Assignment) -> Void
+
+  /// The most batches of one claim: enough to spread the call's cost, few enough to share with other workers.
+  private static let claimCount = 64
+
+  func run() async {
+    while !Task.isCancelled {
+      let slots = state.isPaused(list) ? 0 : state.takeSlots(list, most: Self.claimCount)
+      guard slots > 0 else {
+        await state.fetch[list]?.wait()
+        continue
+      }
+      do {
+        let used = try await claim(slots)
+        guard used == 0 else { continue }
+        // One slot stays reserved while blocked, so that what arrives can run at once.
+        state.giveSlots(list, slots - 1)
+        defer { state.giveSlots(list, 1) }
+        try await block()
+      } catch {
+        await rest(after: error)
+      }
+    }
+    await blocked.close()
+  }
+
+  /// Claims for the taken slots and returns those that stay free, but for the caller's when nothing was there.
+  /// - Returns: how many slots are in use now.
+  private func claim(_ slots: Int) async throws -> Int {
+    let sent = ContinuousClock.now
+    let answer: Queue.Claimed
+    do {
+      answer = try await shielded {
+        try await queue.claim(
+          list, count: slots, leaseMilliseconds: configuration.leaseMilliseconds)
+      }
+    } catch {
+      state.giveSlots(list, slots)
+      throw error
+    }
+    state.noteClaim(list)
+    switch answer {
+    case .paused:
+      state.notePause(list)
+      state.giveSlots(list, slots)
+      return slots
+    case .batches(let claims):
+      for claim in claims { submit(Assignment(claim: claim, sent: sent)) }
+      if !claims.isEmpty { state.giveSlots(list, slots - claims.count) }
+      return claims.count
+    }
+  }
+
+  private func block() async throws {
+    while !Task.isCancelled {
+      let arrived = try await blocked.call {
+        try await queue.awaitBatch(list, on: $0, milliseconds: configuration.fetchMilliseconds)
+      }
+      if arrived { return }
+    }
+  }
+
+  /// A refusal disarms until the next beat, a lost connection for a moment: nothing spins.
+  private func rest(after error: any Error) async {
+    guard !Task.isCancelled else { return }
+    let refused = (error as? RedisError)?.code == .server || error is QueueError
+    if refused {
+      logger.error(
+        "fetching stops until the next beat", metadata: ["list": "\(list)", "error": "\(error)"])
+      await state.fetch[list]?.wait()
+    } else {
+      await state.fetch[list]?.wait(until: .now + .milliseconds(500))
+    }
+  }
+}
+
+/// A claimed batch on its way to a runner.
+struct Assignment: Sendable {
+  let claim: Claim
+  /// The moment before the claim was sent: the local deadline counts from there.
+  let sent: ContinuousClock.Instant
+}
+
+/// Runs `body` to its end although the calling task may be cancelled. A claim that Redis executed must reach its runner,
+/// or the batch would be charged with a crash that never was; a settlement must be heard.
+func shielded<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) async throws -> T {
+  try await Task { try await body() }.value
+}

@@ -1,0 +1,99 @@
+internal import Glibc
+public import Logging
+internal import Pipeline
+public import Queue
+internal import Redis
+public import ServiceLifecycle
+public import Stores
+
+/// One worker process: fetches, runs, renews, settles, until it is told to stop.
+public struct Worker: Service, CustomStringConvertible {
+  private let configuration: WorkerConfiguration
+  private let queue: Queue
+  private let store: any ResultsStore
+  private let logger: Logger
+  private let systemd = Systemd()
+
+  public init(
+    _ configuration: WorkerConfiguration, queue: Queue, store: any ResultsStore, logger: Logger
+  ) {
+    self.configuration = configuration
+    self.queue = queue
+    self.store = store
+    self.logger = logger
+  }
+
+  /// Only the name: the lifecycle logs its services, and a configuration is no business of the log's.
+  public var description: String { "worker \(configuration.name)" }
+
+  /// Runs until a graceful shutdown has handed the work back.
+  /// - Throws: `WorkerError`, `QueueError`; what runs then is recovered by the next start or another worker.
+  public func run() async throws {
+    let lock = try InstanceLock(queue: queue.displayName, name: configuration.name)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await queue.client.run() }
+      group.addTask { try await work() }
+      try await group.next()
+      group.cancelAll()
+    }
+    withExtendedLifetime(lock) {}
+  }
+
+  private func work() async throws {
+    let boot = "\(getpid())-\(UInt32.random(in: 0 ..< .max))"
+    guard let recovered = try await start(boot: boot) else { return }
+    let crew = Crew(
+      configuration, queue: queue, store: store, systemd: systemd, boot: boot, logger: logger)
+    queue.adoption.onNewEpoch { crew.state.beat.send() }
+    systemd.notify("READY=1", "STATUS=running")
+    try await crew.run(hasRecovered: recovered > 0)
+    await leave()
+    logger.info("worker stopped", metadata: ["worker": "\(configuration.name)"])
+  }
+
+  /// Registers, and takes back what an earlier life left. Waits for Redis as long as it takes.
+  /// - Returns: how many leases were recovered; nil when a shutdown came first.
+  private func start(boot: String) async throws -> Int? {
+    do {
+      return try await cancelWhenGracefulShutdown {
+        try await checkRedis()
+        try await queue.register(
+          boot: boot, host: configuration.host, pid: Int(getpid()), version: configuration.version,
+          store: try await store.identity(),
+          slots: configuration.pipelines.flatMap(\.stages).map(\.slots).reduce(0, +),
+          pipelines: configuration.pipelines.map {
+            .init(name: $0.name, stages: $0.stages.map(\.stage), counts: $0.counts)
+          })
+        let recovered = try await queue.recover(maxCrashes: configuration.maxCrashes)
+        logger.info(
+          "worker started",
+          metadata: ["worker": "\(configuration.name)", "recovered": "\(recovered)"])
+        return recovered
+      }
+    } catch is CancellationError where Task.isShuttingDownGracefully {
+      return nil
+    }
+  }
+
+  /// Says goodbye; without Redis within three seconds, tick finds out instead.
+  private func leave() async {
+    await withTaskGroup { group in
+      group.addTask { try? await queue.leave() }
+      group.addTask { try? await Task.sleep(for: .seconds(3)) }
+      await group.next()
+      group.cancelAll()
+    }
+  }
+
+  /// A Redis that evicts keys loses batches silently.
+  private func checkRedis() async throws {
+    let reply = try await queue.client.call(["INFO", "memory"], timeoutMilliseconds: 86_400_000)
+    let policy = (reply.text ?? "").split(whereSeparator: \.isNewline)
+      .first { $0.hasPrefix("maxmemory_policy:") }?.split(separator: ":").last
+    guard let policy, policy != "noeviction" else { return }
+    throw WorkerError(
+      .unsuitableRedis,
+      "Redis evicts keys when it is full (maxmemory-policy \(policy)), and batches with them; set it: CONFIG SET maxmemory-policy noeviction"
+    )
+  }
+}

@@ -1,0 +1,164 @@
+internal import Pipeline
+internal import Queue
+import Synchronization
+
+/// What the loops of one worker share: slots, leases, pauses, and the signals that wake them.
+final class WorkerState: Sendable {
+  private struct State {
+    var free: [StageList: Int]
+    var leases: [Fence: HeldLease] = [:]
+    var paused: Set<String> = []
+    var isDraining = false
+    var runsSuspect = false
+    var backlogs: [StageList: Int] = [:]
+    var lastClaim: [StageList: ContinuousClock.Instant] = [:]
+    var nextTick = ContinuousClock.now
+    var counters: [Counter: Int] = [:]
+  }
+
+  /// What a worker counts since its start; published with each beat.
+  enum Counter: String, CaseIterable {
+    case finished, failed, retried, snoozed
+    case handedBack = "handed_back"
+    case lost
+  }
+
+  let lists: [StageList]
+  /// One for each list's fetcher; a slot came free, a pause may have ended.
+  let fetch: [StageList: Signal]
+  let intake = Signal()
+  let suspects = Signal()
+  let beat = Signal()
+  let tick = Signal()
+  let outbox = Signal()
+  let lease = Signal()
+  private let state: Mutex<State>
+
+  init(slots: [StageList: Int]) {
+    lists = slots.keys.sorted { $0.description < $1.description }
+    fetch = slots.mapValues { _ in Signal() }
+    state = Mutex(State(free: slots))
+  }
+
+  // MARK: Slots
+
+  /// Takes up to `most` free slots of a list.
+  func takeSlots(_ list: StageList, most: Int) -> Int {
+    state.withLock { state in
+      guard !state.isDraining, let free = state.free[list] else { return 0 }
+      let taken = min(free, most)
+      state.free[list] = free - taken
+      return taken
+    }
+  }
+
+  func giveSlots(_ list: StageList, _ count: Int) {
+    guard count > 0 else { return }
+    state.withLock { $0.free[list, default: 0] += count }
+    fetch[list]?.send()
+  }
+
+  /// The one suspect that may run beside the slots: whether it was free to begin.
+  func beginSuspect() -> Bool {
+    state.withLock { state in
+      guard !state.isDraining, !state.runsSuspect else { return false }
+      state.runsSuspect = true
+      return true
+    }
+  }
+
+  /// - Parameter looksForMore: whether one ran, so that another may wait behind it.
+  func endSuspect(looksForMore: Bool) {
+    state.withLock { $0.runsSuspect = false }
+    if looksForMore { suspects.send() }
+  }
+
+  // MARK: Leases
+
+  func insert(_ held: HeldLease) {
+    let isFirst = state.withLock { state in
+      state.leases[held.lease.fence] = held
+      return state.leases.count == 1
+    }
+    if isFirst {
+      beat.send()
+      lease.send()
+    }
+  }
+
+  func remove(_ held: HeldLease) {
+    state.withLock { state in
+      if state.leases[held.lease.fence] === held { state.leases[held.lease.fence] = nil }
+    }
+  }
+
+  var leases: [HeldLease] { state.withLock { Array($0.leases.values) } }
+
+  // MARK: Pauses and backlog
+
+  var paused: Set<String> { state.withLock { $0.paused } }
+
+  func isPaused(_ list: StageList) -> Bool {
+    state.withLock { state in
+      state.paused.contains("all") || state.paused.contains("pipeline:\(list.pipeline)")
+        || state.paused.contains("stage:\(list)")
+    }
+  }
+
+  /// A claim learned of a pause before the beat did.
+  func notePause(_ list: StageList) { state.withLock { _ = $0.paused.insert("stage:\(list)") } }
+
+  func noteClaim(_ list: StageList) { state.withLock { $0.lastClaim[list] = .now } }
+
+  func apply(paused: Set<String>, backlogs: [StageList: Int]) {
+    state.withLock { state in
+      state.paused = paused
+      for (list, backlog) in backlogs {
+        // A backlog that begins now has been untouched for no time yet.
+        if state.backlogs[list, default: 0] == 0 { state.lastClaim[list] = .now }
+        state.backlogs[list] = backlog
+      }
+    }
+    for signal in fetch.values { signal.send() }
+    intake.send()
+  }
+
+  /// A list with work, free slots and no pause from which nothing was claimed for `limit`: a loop is stuck.
+  func stalledList(limit: Duration) -> StageList? {
+    let candidates = state.withLock { state in
+      lists.filter { list in
+        state.backlogs[list, default: 0] > 0 && state.free[list, default: 0] > 0
+          && state.lastClaim[list].map { ContinuousClock.now - $0 > limit } ?? false
+      }
+    }
+    return candidates.first { !isPaused($0) }
+  }
+
+  // MARK: Time and draining
+
+  /// Asks for a tick at `moment` if none is planned before.
+  func planTick(at moment: ContinuousClock.Instant) {
+    let isEarlier = state.withLock { state in
+      guard moment < state.nextTick else { return false }
+      state.nextTick = moment
+      return true
+    }
+    if isEarlier { tick.send() }
+  }
+
+  func setNextTick(_ moment: ContinuousClock.Instant) { state.withLock { $0.nextTick = moment } }
+
+  var nextTick: ContinuousClock.Instant { state.withLock { $0.nextTick } }
+
+  var isDraining: Bool { state.withLock { $0.isDraining } }
+
+  func beginDrain() { state.withLock { $0.isDraining = true } }
+
+  func count(_ counter: Counter) { state.withLock { $0.counters[counter, default: 0] += 1 } }
+
+  var counters: [(String, Int)] {
+    state.withLock { state in
+      Counter.allCases.map { ($0.rawValue, state.counters[$0, default: 0]) }
+    }
+  }
+}
