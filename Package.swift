@@ -26,6 +26,9 @@ let unixSignals = Target.Dependency.product(
 let package = Package(
   name: "batchd",
   platforms: [.macOS(.v15)],
+  products: [
+    .executable(name: "batchd-dev", targets: ["batchd-dev"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
@@ -55,10 +58,21 @@ let package = Package(
       name: "Worker",
       dependencies: ["Redis", "Queue", "Coordination", "Stores", "Pipeline", lifecycle, logging]),
     // Floor 4
+    .target(
+      name: "Stages",
+      dependencies: ["Worker", "Stores", "Pipeline", asyncHTTPClient, nioCore, nioHTTP1]),
+    .target(name: "Simulators", dependencies: ["Pipeline", hummingbird, logging, nioCore]),
     // Floor 5
+    .executableTarget(name: "batchd-dev", dependencies: ["Simulators", argumentParser]),
     // Tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .testTarget(name: "RedisTests", dependencies: ["Redis", "TestSupport", logging, nioCore]),
+    .testTarget(
+      name: "SimulatorsTests",
+      dependencies: ["Simulators", "Pipeline", asyncHTTPClient, nioCore, nioHTTP1]),
+    .testTarget(
+      name: "StagesTests",
+      dependencies: ["Stages", "Simulators", "Stores", "Worker", "Pipeline", nioCore, nioPosix]),
     .testTarget(name: "StoresTests", dependencies: ["Stores", "Pipeline", grdb]),
     .testTarget(
       name: "WorkerTests",
