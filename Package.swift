@@ -27,6 +27,7 @@ let package = Package(
   name: "batchd",
   platforms: [.macOS(.v15)],
   products: [
+    .executable(name: "batchd", targets: ["batchd"]),
     .executable(name: "batchd-dev", targets: ["batchd-dev"]),
   ],
   dependencies: [
@@ -63,9 +64,17 @@ let package = Package(
       dependencies: ["Worker", "Stores", "Pipeline", asyncHTTPClient, nioCore, nioHTTP1]),
     .target(name: "Simulators", dependencies: ["Pipeline", hummingbird, logging, nioCore]),
     // Floor 5
+    .executableTarget(
+      name: "batchd",
+      dependencies: [
+        "Redis", "Queue", "Coordination", "Stores", "Worker", "Stages", "Pipeline", argumentParser,
+        lifecycle, logging, subprocess, toml, unixSignals,
+      ]),
     .executableTarget(name: "batchd-dev", dependencies: ["Simulators", argumentParser]),
     // Tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .testTarget(name: "BatchdTests", dependencies: ["batchd", "Pipeline", "Worker"]),
+    .testTarget(name: "PackageTests"),
     .testTarget(name: "RedisTests", dependencies: ["Redis", "TestSupport", logging, nioCore]),
     .testTarget(
       name: "SimulatorsTests",

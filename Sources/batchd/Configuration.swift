@@ -1,0 +1,104 @@
+internal import Pipeline
+internal import Worker
+
+/// The settings of one `batchd` process: what its TOML file says, and the defaults for the rest.
+///
+/// Plain values without a dependency on handlers; secrets are here only as where they come from.
+/// `config.example.toml` explains each setting; `ConfigurationKeys.swift` maps keys to fields.
+struct Configuration: Sendable, Equatable {
+  /// Where a command looks when no file is named.
+  static let standardPath = "/etc/batchd/config.toml"
+
+  /// Begins every key in Redis: `Identifier.rule`, in braces on Redis Cluster.
+  var prefix = "batchd"
+  /// Tells the workers of one host apart.
+  var instance = "1"
+  /// The pipeline of an envelope that names none.
+  var defaultPipeline = "workiz"
+  /// A folder with one `NAME.toml` per account.
+  var accountsDirectory: String?
+  var redis = RedisSettings()
+  var store = StoreSettings()
+  var worker = WorkerSettings()
+  var limits = Limits()
+  /// What every stage starts from.
+  var retry = RetryPolicy()
+  /// By name; every known pipeline is here, with all its stages.
+  var pipelines = [Self.workizPipeline: PipelineSettings()]
+  var workiz = WorkizSettings()
+  /// Where each account's token comes from, those of `accountsDirectory` included.
+  var accounts: [String: SecretSource] = [:]
+
+  /// The only pipeline of this version.
+  static let workizPipeline = "workiz"
+}
+
+extension Configuration {
+  /// How to reach Redis.
+  struct RedisSettings: Sendable, Equatable {
+    /// `redis://HOST[:PORT][/DB]`, `rediss://…` (TLS) or `unix:///PATH[?db=N]`; never with a password.
+    var url = "redis://127.0.0.1:6379"
+    /// The ACL user; nil is Redis's `default`.
+    var user: String?
+    var password: SecretSource?
+    /// PEM files, with `rediss://` only.
+    var caFile: String?
+    var certificateFile: String?
+    var keyFile: String?
+    var callTimeoutMilliseconds = 5_000
+  }
+
+  /// Where results go.
+  struct StoreSettings: Sendable, Equatable {
+    var path = "/var/lib/batchd/batchd.sqlite"
+  }
+
+  /// The times and bounds of a worker; the defaults are those of `WorkerConfiguration`.
+  struct WorkerSettings: Sendable, Equatable {
+    var leaseMilliseconds = 15_000
+    var beatMilliseconds = 5_000
+    var idleBeatMilliseconds = 10_000
+    var drainMilliseconds = 20_000
+    var maxCrashes = 3
+    var fetchMilliseconds = 300_000
+    var gatePatienceMilliseconds = 2_000
+    var gateMarginMilliseconds = 15
+  }
+
+  /// One pipeline as this worker serves it.
+  struct PipelineSettings: Sendable, Equatable {
+    var serve = true
+    /// All six stages.
+    var stages: [Stage: StageSettings]
+
+    /// - Parameter retry: what the stages start from.
+    init(retry: RetryPolicy = RetryPolicy()) {
+      stages = Dictionary(
+        uniqueKeysWithValues: Stage.allCases.map { ($0, StageSettings(retry: retry)) })
+    }
+  }
+
+  /// One stage; the defaults are those of `StageDefinition`.
+  struct StageSettings: Sendable, Equatable {
+    var slots = 256
+    var timeoutMilliseconds = 3_600_000
+    var retry = RetryPolicy()
+    var onDrain = StageDefinition.OnDrain.handBack
+  }
+
+  /// The Workiz API.
+  struct WorkizSettings: Sendable, Equatable {
+    /// What `offset` of `job/all/` counts; the sources disagree (FACTS.md section 1).
+    enum OffsetUnit: String, Sendable, CaseIterable {
+      case records, pages
+    }
+
+    var baseURL = "https://api.workiz.com/api/v1"
+    /// The least time between two requests for one account.
+    var intervalMilliseconds = 1_000
+    var timeoutMilliseconds = 30_000
+    var offsetUnit = OffsetUnit.records
+    /// Jobs per batch when an account's jobs are discovered.
+    var batchSize = 10
+  }
+}

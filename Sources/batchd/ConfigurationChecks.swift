@@ -1,0 +1,77 @@
+internal import Pipeline
+internal import Worker
+
+/// Rules between settings: each alone is in its range, together they would not work.
+extension Configuration {
+  /// Reports every broken rule, with its reason.
+  func check(_ reader: inout ConfigurationReader) {
+    if worker.beatMilliseconds * 2 >= worker.leaseMilliseconds {
+      reader.report(
+        between: [["worker", "beat_ms"], ["worker", "lease_ms"]],
+        "beat_ms (\(worker.beatMilliseconds)) must be less than half of lease_ms "
+          + "(\(worker.leaseMilliseconds)): one lost renewal must not cost the lease")
+    }
+    if redis.callTimeoutMilliseconds >= worker.leaseMilliseconds {
+      reader.report(
+        between: [["redis", "call_timeout_ms"], ["worker", "lease_ms"]],
+        "redis.call_timeout_ms (\(redis.callTimeoutMilliseconds)) must be less than "
+          + "worker.lease_ms (\(worker.leaseMilliseconds)): a call that hangs must be given up "
+          + "while the lease still holds")
+    }
+    if workiz.batchSize > limits.itemCount {
+      reader.report(
+        between: [["workiz", "batch_size"], ["limits", "item_count"]],
+        "workiz.batch_size (\(workiz.batchSize)) must not be over limits.item_count "
+          + "(\(limits.itemCount)): batchd would reject its own batches")
+    }
+    checkCertificates(&reader)
+    checkRetry(retry, at: ["retry"], &reader)
+    for (name, pipeline) in pipelines {
+      for stage in Stage.allCases {
+        let path = ["pipelines", name, stage.rawValue]
+        checkStage(pipeline.stages[stage]!, at: path, &reader)
+      }
+    }
+  }
+
+  private func checkStage(
+    _ stage: StageSettings, at path: [String], _ reader: inout ConfigurationReader
+  ) {
+    // A stage that only inherits what is wrong with [retry] is not wrong itself.
+    if stage.retry != retry { checkRetry(stage.retry, at: path, &reader) }
+    if stage.onDrain == .finish && worker.drainMilliseconds == 0 {
+      reader.report(
+        path + ["on_drain"],
+        "\"finish\" needs worker.drain_ms over 0: with 0 a stopping worker waits for nothing")
+    }
+  }
+
+  private func checkRetry(
+    _ policy: RetryPolicy, at path: [String], _ reader: inout ConfigurationReader
+  ) {
+    guard policy.backoffMilliseconds > policy.capMilliseconds else { return }
+    reader.report(
+      between: [path + ["backoff_ms"], path + ["cap_ms"]],
+      "backoff_ms (\(policy.backoffMilliseconds)) must not be over cap_ms "
+        + "(\(policy.capMilliseconds)): the first backoff is the smallest")
+  }
+
+  private func checkCertificates(_ reader: inout ConfigurationReader) {
+    let files = [
+      ("ca_file", redis.caFile), ("certificate_file", redis.certificateFile),
+      ("key_file", redis.keyFile),
+    ]
+    if !redis.url.hasPrefix("rediss://") {
+      for (name, file) in files where file != nil {
+        reader.report(
+          ["redis", name], "is for TLS only: write redis.url with rediss://, or remove it")
+      }
+    }
+    if (redis.certificateFile == nil) != (redis.keyFile == nil) {
+      reader.report(
+        between: [["redis", "certificate_file"], ["redis", "key_file"]],
+        "certificate_file and key_file are of use only together: the certificate is what the "
+          + "server sees, the key proves it")
+    }
+  }
+}

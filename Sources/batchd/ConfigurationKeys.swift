@@ -1,0 +1,151 @@
+internal import Pipeline
+
+/// Every key of the configuration file: name, field, range and unit, one line each.
+///
+/// Computed, because key paths are not Sendable; nobody reads a configuration often enough to care.
+extension Configuration {
+  /// The tables of the file, in the order in which they are shown.
+  static let tables = [
+    "redis", "store", "worker", "limits", "retry", "pipelines", "workiz", "accounts",
+  ]
+
+  static var keys: [ConfigurationKey<Self>] {
+    [
+      .string("prefix", \.prefix) { text in
+        let inner =
+          text.hasPrefix("{") && text.hasSuffix("}") ? text.dropFirst().dropLast() : text[...]
+        return Identifier.isValid(String(inner))
+          ? nil : "must be \(Identifier.rule), in braces on Redis Cluster"
+      },
+      .string("instance", \.instance, check: checkIdentifier),
+      .string("default_pipeline", \.defaultPipeline) {
+        $0 == workizPipeline ? nil : "must be a known pipeline; known: \(workizPipeline)"
+      },
+      .optionalPath("accounts_dir", \.accountsDirectory),
+    ]
+  }
+
+  /// The rule for names that become part of a Redis key.
+  static func checkIdentifier(_ text: String) -> String? {
+    Identifier.isValid(text) ? nil : "must be \(Identifier.rule)"
+  }
+}
+
+extension Configuration.RedisSettings {
+  static var keys: [ConfigurationKey<Self>] {
+    [.string("url", \.url, check: checkURL), .optional("user", \.user)]
+      + ConfigurationKey.secret("password", \.password) + [
+        .optionalPath("ca_file", \.caFile),
+        .optionalPath("certificate_file", \.certificateFile),
+        .optionalPath("key_file", \.keyFile),
+        .integer("call_timeout_ms", \.callTimeoutMilliseconds, 100...60_000, "milliseconds"),
+      ]
+  }
+
+  /// Never repeats the URL: someone may have put a password into it.
+  private static func checkURL(_ url: String) -> String? {
+    if !url.hasPrefix("unix:") && url.contains("@") {
+      return "must not hold a user or a password; use redis.user and redis.password_file, "
+        + "redis.password_credential or redis.password_env"
+    }
+    let network = /rediss?:\/\/(\[[0-9A-Fa-f:.]+\]|[^\s\/?#:\[\]]+)(:[0-9]{1,5})?(\/[0-9]*)?/
+    let socket = /unix:\/\/\/[^?]+(\?db=[0-9]+)?/
+    if url.wholeMatch(of: network) != nil || url.wholeMatch(of: socket) != nil { return nil }
+    return "must be redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] (TLS) "
+      + "or unix:///PATH[?db=N]"
+  }
+}
+
+extension Configuration.StoreSettings {
+  static var keys: [ConfigurationKey<Self>] { [.path("path", \.path)] }
+}
+
+extension Configuration.WorkerSettings {
+  static var keys: [ConfigurationKey<Self>] {
+    [
+      .integer("lease_ms", \.leaseMilliseconds, 100...3_600_000, "milliseconds"),
+      // A worker that is silent for 30 s counts as dead (tick.lua): at least two beats within that.
+      .integer("beat_ms", \.beatMilliseconds, 10...15_000, "milliseconds"),
+      .integer("idle_beat_ms", \.idleBeatMilliseconds, 10...15_000, "milliseconds"),
+      .integer("drain_ms", \.drainMilliseconds, 0...3_600_000, "milliseconds"),
+      .integer("max_crashes", \.maxCrashes, 1...1_000, "crashes"),
+      .integer("fetch_ms", \.fetchMilliseconds, 100...3_600_000, "milliseconds"),
+      .integer("gate_patience_ms", \.gatePatienceMilliseconds, 0...60_000, "milliseconds"),
+      .integer("gate_margin_ms", \.gateMarginMilliseconds, 1...1_000, "milliseconds"),
+    ]
+  }
+}
+
+extension Limits {
+  static var keys: [ConfigurationKey<Self>] {
+    let century = 100 * 366 * 86_400
+    return [
+      // Redis itself ends at 512 MiB for one string.
+      .integer("envelope_bytes", \.envelopeBytes, 1_024...536_870_912, "bytes"),
+      .integer("item_count", \.itemCount, 1...1_000_000, "items"),
+      .integer("item_id_bytes", \.itemIDBytes, 1...4_096, "bytes"),
+      .integer("json_depth", \.jsonDepth, 2...128, "levels"),
+      .integer("delay_seconds", \.delaySeconds, 0...century, "seconds"),
+      .integer("output_bytes", \.outputBytes, 1_024...536_870_912, "bytes"),
+      .integer("error_bytes", \.errorBytes, 64...65_536, "bytes"),
+      .integer("rejected_count", \.rejectedCount, 1...1_000_000, "entries"),
+      .integer("rejected_bytes", \.rejectedBytes, 65_536...1_073_741_824, "bytes"),
+      .integer("event_count", \.eventCount, 100...10_000_000, "entries"),
+      .integer("retention_seconds", \.retentionSeconds, 1...century, "seconds"),
+      .integer("failed_retention_seconds", \.failedRetentionSeconds, 1...century, "seconds"),
+    ]
+  }
+}
+
+extension RetryPolicy {
+  static var keys: [ConfigurationKey<Self>] { keys(\.self) }
+
+  /// The same keys for whatever has a policy among its fields.
+  static func keys<Target>(
+    _ field: WritableKeyPath<Target, RetryPolicy>
+  ) -> [ConfigurationKey<Target>] {
+    let week = 7 * 86_400_000
+    return [
+      .integer("retries", field.appending(path: \.retries), 0...1_000, "retries"),
+      .integer(
+        "backoff_ms", field.appending(path: \.backoffMilliseconds), 0...week, "milliseconds"),
+      .integer("cap_ms", field.appending(path: \.capMilliseconds), 0...week, "milliseconds"),
+    ]
+  }
+}
+
+extension Configuration.PipelineSettings {
+  static var keys: [ConfigurationKey<Self>] { [.boolean("serve", \.serve)] }
+}
+
+extension Configuration.StageSettings {
+  static var keys: [ConfigurationKey<Self>] {
+    [
+      .integer("slots", \.slots, 1...10_000, "jobs at once"),
+      .integer("timeout_ms", \.timeoutMilliseconds, 1...86_400_000, "milliseconds"),
+    ] + RetryPolicy.keys(\.retry) + [.choice("on_drain", \.onDrain)]
+  }
+}
+
+extension Configuration.WorkizSettings {
+  static var keys: [ConfigurationKey<Self>] {
+    [
+      .string("base_url", \.baseURL) { url in
+        let pattern = /https?:\/\/[^\s\/?#@]+(\/[^\s?#@]*)?/
+        return url.wholeMatch(of: pattern) == nil
+          ? "must be https://HOST/PATH (or http://), without user, query or token" : nil
+      },
+      .integer("interval_ms", \.intervalMilliseconds, 1...3_600_000, "milliseconds"),
+      .integer("timeout_ms", \.timeoutMilliseconds, 1...600_000, "milliseconds"),
+      .choice("offset_unit", \.offsetUnit),
+      .integer("batch_size", \.batchSize, 1...10_000, "jobs"),
+    ]
+  }
+}
+
+extension SecretSource {
+  /// The keys of `[accounts.NAME]` and of a file in `accounts_dir`; the target is the source itself.
+  static var accountKeys: [ConfigurationKey<SecretSource?>] {
+    ConfigurationKey.secret("token", \.self)
+  }
+}

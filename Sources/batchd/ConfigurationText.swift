@@ -1,0 +1,53 @@
+internal import Pipeline
+
+/// Showing a configuration.
+extension Configuration {
+  /// The configuration in effect as TOML: every key with its value, file and defaults merged.
+  /// Secrets appear as where they come from.
+  var text: String {
+    var blocks = [Self.block(nil, Self.keys, self)]
+    blocks.append(Self.block(["redis"], RedisSettings.keys, redis))
+    blocks.append(Self.block(["store"], StoreSettings.keys, store))
+    blocks.append(Self.block(["worker"], WorkerSettings.keys, worker))
+    blocks.append(Self.block(["limits"], Limits.keys, limits))
+    blocks.append(Self.block(["retry"], RetryPolicy.keys, retry))
+    for (name, pipeline) in pipelines.sorted(by: { $0.key < $1.key }) {
+      blocks.append(Self.block(["pipelines", name], PipelineSettings.keys, pipeline))
+      for (stage, settings) in pipeline.stages.sorted(by: { $0.key < $1.key }) {
+        let path = ["pipelines", name, stage.rawValue]
+        blocks.append(Self.block(path, StageSettings.keys, settings))
+      }
+    }
+    blocks.append(Self.block(["workiz"], WorkizSettings.keys, workiz))
+    for (name, source) in accounts.sorted(by: { $0.key < $1.key }) {
+      blocks.append(Self.block(["accounts", name], SecretSource.accountKeys, source))
+    }
+    return blocks.joined(separator: "\n")
+  }
+
+  /// Every key that a file may hold, but for those of accounts, whose names are free.
+  static var keyPaths: [[String]] {
+    func paths<Target>(_ table: [String], _ keys: [ConfigurationKey<Target>]) -> [[String]] {
+      keys.filter { !$0.isRefused }.map { table + [$0.name] }
+    }
+    let pipeline = ["pipelines", workizPipeline]
+    return paths([], keys) + paths(["redis"], RedisSettings.keys)
+      + paths(["store"], StoreSettings.keys) + paths(["worker"], WorkerSettings.keys)
+      + paths(["limits"], Limits.keys) + paths(["retry"], RetryPolicy.keys)
+      + paths(pipeline, PipelineSettings.keys)
+      + Stage.allCases.flatMap { paths(pipeline + [$0.rawValue], StageSettings.keys) }
+      + paths(["workiz"], WorkizSettings.keys)
+  }
+
+  private static func block<Target>(
+    _ path: [String]?, _ keys: [ConfigurationKey<Target>], _ target: Target
+  ) -> String {
+    let lines = keys.compactMap { key in key.show(target).map { "\(key.name) = \($0)\n" } }
+    let header = path.map { "[\($0.map(tomlKey).joined(separator: "."))]\n" } ?? ""
+    return header + lines.joined()
+  }
+
+  private static func tomlKey(_ name: String) -> String {
+    name.wholeMatch(of: /[A-Za-z0-9_-]+/) == nil ? tomlString(name) : name
+  }
+}

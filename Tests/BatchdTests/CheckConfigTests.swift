@@ -1,0 +1,75 @@
+import Foundation
+import Testing
+
+/// The command as a person runs it: the real executable, its output and its exit code.
+struct CheckConfigTests {
+  let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private struct Result {
+    let status: Int32
+    let output: String
+    let errors: String
+  }
+
+  private func checkConfig(_ file: String) throws -> Result {
+    let process = Process()
+    process.executableURL = Bundle.main.executableURL!.deletingLastPathComponent()
+      .appending(path: "batchd")
+    process.arguments = ["check-config", file]
+    // Files and not pipes: nothing can fill up and block.
+    let outputs = try ["out", "err"].map { name in
+      try FileHandle(forWritingTo: URL(filePath: folder.write("", to: name)))
+    }
+    process.standardOutput = outputs[0]
+    process.standardError = outputs[1]
+    try process.run()
+    process.waitUntilExit()
+    func text(_ name: String) throws -> String {
+      try String(contentsOf: URL(filePath: "\(folder.path)/\(name)"), encoding: .utf8)
+    }
+    return Result(
+      status: process.terminationStatus, output: try text("out"), errors: try text("err"))
+  }
+
+  @Test func aGoodFileIsShownWithSecretsAsTheirSources() throws {
+    try folder.write("hunter2", to: "token")
+    let file = try folder.write(
+      """
+      [redis]
+      password_file = "nowhere"
+      [accounts.acme]
+      token_file = "token"
+      [accounts.globex]
+      token_file = "none"
+      """, to: "config.toml")
+    let result = try checkConfig(file)
+    #expect(result.status == 0)
+    #expect(result.output.hasPrefix("prefix = \"batchd\"\n"))
+    #expect(result.output.contains("\n[redis]\nurl = \"redis://127.0.0.1:6379\"\n"))
+    #expect(result.output.contains("\npassword_file = \"\(folder.path)/nowhere\"\n"))
+    #expect(
+      result.output.contains("\n[accounts.acme]\ntoken_file = \"\(folder.path)/token\"\n"))
+    #expect(!result.output.contains("hunter2"))
+    #expect(
+      result.errors == """
+        warning: no token for account globex: file \(folder.path)/none: No such file or directory
+        warning: no password for Redis: file \(folder.path)/nowhere: No such file or directory
+
+        """)
+  }
+
+  @Test func aWrongFileEndsWithEveryProblemAnd78() throws {
+    let result = try checkConfig(folder.write("a = 1\nprefix = 2", to: "config.toml"))
+    #expect(result.status == 78)
+    #expect(result.output.isEmpty)
+    #expect(result.errors.split(separator: "\n").count == 2)
+  }
+
+  @Test func aMissingFileEndsWith66() throws {
+    let result = try checkConfig("\(folder.path)/none.toml")
+    #expect(result.status == 66)
+    #expect(result.errors.hasPrefix("\(folder.path)/none.toml: No such file or directory"))
+  }
+}
