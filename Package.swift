@@ -74,6 +74,7 @@ let package = Package(
     // Tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .testTarget(name: "BatchdTests", dependencies: ["batchd", "Pipeline", "Worker"]),
+    .testTarget(name: "ModelTests", dependencies: ["Redis", "TestSupport", logging]),
     .testTarget(name: "PackageTests"),
     .testTarget(name: "RedisTests", dependencies: ["Redis", "TestSupport", logging, nioCore]),
     .testTarget(

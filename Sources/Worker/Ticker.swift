@@ -19,7 +19,7 @@ struct Ticker: Sendable {
       }
       state.setNextTick(.now + Self.mostPause)
       let tick = try await queue.tick(maxCrashes: configuration.maxCrashes)
-      if tick.suspects > 0 { state.suspects.send() }
+      if tick.moved > 0 { state.suspects.send() }
       if let deadline = tick.nextDeadline, let clock = queue.adoption.clock {
         state.planTick(at: max(clock.instant(of: deadline), .now + Self.leastPause))
       }

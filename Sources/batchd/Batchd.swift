@@ -9,5 +9,5 @@ struct Batchd: AsyncParsableCommand {
     commandName: "batchd",
     abstract: "A job-queue worker daemon over Redis.",
     version: version,
-    subcommands: [WorkCommand.self, CheckConfigCommand.self])
+    subcommands: [UpCommand.self, WorkCommand.self, CheckConfigCommand.self])
 }

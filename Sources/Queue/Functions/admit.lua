@@ -22,8 +22,9 @@ end
 
 -- A new life of an ended batch starts from nothing. Within one operation its old counts leave; another
 -- operation keeps them as its history.
-local function forget(c, id, old, operation)
-  if old.operation == operation then
+local function forget(c, id, old, e)
+  if old.operation == e.operation then
+    local operation = e.operation
     count(c, operation, old.status, -1)
     count(c, operation, 'total', -1)
     count(c, operation, 'items_total', -number(old.items_total))
@@ -31,7 +32,11 @@ local function forget(c, id, old, operation)
     count(c, operation, 'items_failed', -number(old.items_failed))
     if old.account then
       call('HINCRBY', account_key(c, old), 'ended', -1)
-      call('HINCRBY', account_key(c, old), 'total_batches', -1)
+      if old.account == e.account then
+        e.number = old.number
+      else
+        call('HINCRBY', account_key(c, old), 'total_batches', -1)
+      end
     end
   end
   call('ZREM', c.p .. 'failed', id)
@@ -57,7 +62,7 @@ local function admit_one(c, raw, e)
     end
     run = number(old.run) + 1
   end
-  if old then forget(c, e.id, old, e.operation) end
+  if old then forget(c, e.id, old, e) end
   e.member = old ~= nil and old.operation == e.operation
   local stages, counts = string.match(pipeline, '^(.-)|(.*)$')
   e.raw = raw
@@ -85,18 +90,24 @@ define('admit', function(p, args)
     if call('LINDEX', key, -1) ~= entry.raw then
       answers[i] = 'gone'
     else
-      call('RPOP', key)
-      if entry.reason then
-        reject(c, entry.raw, entry.reason, entry.id)
-        answers[i] = 'rejected'
-      else
+      local reason, id = entry.reason, entry.id
+      if not reason then
         local f = entry.at
-        answers[i] = admit_one(c, entry.raw, {
-          id = args[f], operation = args[f + 1], pipeline = args[f + 2], account = field(args[f + 3]),
-          priority = field(args[f + 4]), due = due(c, args[f + 5]), size = field(args[f + 6]),
-          rerun = args[f + 7] == '1', items = number(args[f + 8]),
-        })
+        id = args[f]
+        answers[i], reason = attempt(c, function()
+          return admit_one(c, entry.raw, {
+            id = id, operation = args[f + 1], pipeline = args[f + 2], account = field(args[f + 3]),
+            priority = field(args[f + 4]), due = due(c, args[f + 5]), size = field(args[f + 6]),
+            rerun = args[f + 7] == '1', items = number(args[f + 8]),
+          })
+        end)
+        if reason then reason, id = 'id: a key of this batch is in the way: ' .. reason, nil end
       end
+      if reason then
+        reject(c, entry.raw, reason, id)
+        answers[i] = 'rejected'
+      end
+      call('RPOP', key)
     end
   end
   commit(c)

@@ -13,6 +13,9 @@ define('cancel', function(p, args)
   if operation and call('EXISTS', p .. 'members:' .. operation) == 1 then
     local counts = {}
     cancel_members(c, operation, counts)
+    -- A batch that bears the operation's name may have been enqueued without one.
+    local own = cancel_one(c, operation, operation)
+    if own then counts[own] = (counts[own] or 0) + 1 end
     commit(c)
     local text = 'cancelled ' .. (counts.cancelled or 0) .. ', cancelling ' .. (counts.cancelling or 0)
       .. ', ended before ' .. (counts.ended or 0)
@@ -21,7 +24,7 @@ define('cancel', function(p, args)
     end
     return text
   end
-  local answer = cancel_one(c, id)
+  local answer = cancel_one(c, id, operation)
   if not answer then
     refuse('NOTFOUND', (operation and 'operation "' or 'batch "') .. id .. '" is not known'
       .. ((not operation and call('EXISTS', p .. 'members:' .. id) == 1)

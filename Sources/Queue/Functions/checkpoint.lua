@@ -10,11 +10,13 @@ local function keep_items(c, id, b, args, from, n)
   for i = from, from + 3 * (n - 1), 3 do
     local item, kind, value = args[i], args[i + 1], args[i + 2]
     if kind == 'done' then
-      if call('HSETNX', c.p .. 'items:' .. id .. ':' .. b.stage, item, value) == 1 then
+      local failed_before = b.item_errors and call('HEXISTS', c.p .. 'errors:' .. id, item) == 1
+      if not failed_before and call('HSETNX', c.p .. 'items:' .. id .. ':' .. b.stage, item, value) == 1 then
         fresh = fresh + 1
         if b.stage == b.counts then done = done + 1 end
       end
-    elseif call('HSETNX', c.p .. 'errors:' .. id, item, value) == 1 then
+    elseif call('HEXISTS', c.p .. 'items:' .. id .. ':' .. b.stage, item) == 0
+      and call('HSETNX', c.p .. 'errors:' .. id, item, value) == 1 then
       fresh = fresh + 1
       b.item_errors = integer(number(b.item_errors) + 1)
       if before_counts then failed = failed + 1 end
@@ -24,9 +26,13 @@ local function keep_items(c, id, b, args, from, n)
 end
 
 local function admit_children(c, args, from, m)
+  local created = 0
   for i = from, from + 7 * (m - 1), 7 do
     local id = args[i]
-    if call('EXISTS', c.p .. 'batch:' .. id) == 0 then
+    local status = call('HGET', c.p .. 'batch:' .. id, 'status')
+    if not status or status == 'rejected' then
+      call('DEL', c.p .. 'batch:' .. id)
+      created = created + 1
       local stages, counts = string.match(call('HGET', c.p .. 'pipelines', args[i + 2]), '^(.-)|(.*)$')
       create(c, {
         id = id, operation = args[i + 1], pipeline = args[i + 2],
@@ -36,6 +42,7 @@ local function admit_children(c, args, from, m)
       }, stages, counts, 1)
     end
   end
+  return created
 end
 
 define('checkpoint', function(p, args)
@@ -53,7 +60,7 @@ define('checkpoint', function(p, args)
     end
   end
   local done, failed, fresh = keep_items(c, id, b, args, 10, n)
-  admit_children(c, args, m_at + 1, m)
+  local created = admit_children(c, args, m_at + 1, m)
   local write = { 'updated_at', c.at }
   local function set(field, value)
     b[field] = value
@@ -72,7 +79,7 @@ define('checkpoint', function(p, args)
   if b.item_errors then set('item_errors', b.item_errors) end
   if b.item_errors and not b.failed_stage then set('failed_stage', stage) end
   -- Only progress clears a suspect: a batch that checkpoints nothing new before each crash stays one.
-  if (fresh > 0 or m > 0) and b.crashes then set('crashes', '0') end
+  if (fresh > 0 or created > 0) and b.crashes then set('crashes', '0') end
   call('HSET', p .. 'batch:' .. id, unpack(write))
   if b.cancel then
     finish_batch(c, id, b, 'cancelled', 'cancelled')

@@ -9,7 +9,7 @@
 local function take_ids(c, worker, list, source, most)
   local ids = {}
   if source == 'queue' then
-    ids = call('LPOP', c.p .. 'intake:' .. worker .. ':' .. list, most) or {}
+    ids = call('RPOP', c.p .. 'intake:' .. worker .. ':' .. list, most) or {}
   end
   if #ids < most then
     for _, id in ipairs(call('RPOP', c.p .. source .. ':' .. list, most - #ids) or {}) do
@@ -78,10 +78,11 @@ define('claim', function(p, args)
   end
   local source_key, some_paused = p .. source .. ':' .. list, call('EXISTS', p .. 'paused') == 1
   local ids, batches, bytes = {}, {}, 0
-  local popped = take_ids(c, worker, list, source, tonumber(most))
+  local popped, met = take_ids(c, worker, list, source, tonumber(most)), {}
   for i, id in ipairs(popped) do
     local b = load(c, id)
-    if not b or b.place ~= source_key then
+    -- A stale id and its successor may stand in one list: the first is the batch, the second is dropped.
+    if not b or b.place ~= source_key or met[id] then
       event(c, 'stray', id, b or {}, 'list', source_key)
     elseif bytes > 8388608 then
       -- One reply stays bounded: the rest goes back to the front in its order.
@@ -91,6 +92,7 @@ define('claim', function(p, args)
       and call('SISMEMBER', p .. 'paused', 'account:' .. b.account) == 1 then
       park(c, id, b)
     else
+      met[id] = true
       ids[#ids + 1], batches[#batches + 1] = id, b
       b.place = ''
       bytes = bytes + call('STRLEN', p .. 'input:' .. id)

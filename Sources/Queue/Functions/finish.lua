@@ -35,6 +35,7 @@ local function advance(c, id, b, mark, following, go_on, expiry)
   local answer = go_on and 'next' or 'queued'
   b.settled = mark .. answer
   b.stage, b.attempt = following, go_on and '1' or '0'
+  if b.crashes then b.crashes = '0' end
   if go_on then
     call('ZADD', c.leases, expiry, id)
   else

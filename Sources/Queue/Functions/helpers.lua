@@ -250,13 +250,30 @@ local function commit(c)
   c.progress = {}
 end
 
+-- Runs `body` so that one broken record stops nobody else: when it fails, the counts it changed are dropped.
+local function attempt(c, body)
+  local before = c.progress
+  c.progress = {}
+  local ok, result = pcall(body)
+  local changes = c.progress
+  c.progress = before
+  if not ok then return nil, type(result) == 'table' and result.err or tostring(result) end
+  for operation, change in pairs(changes) do
+    for field, by in pairs(change) do count(c, operation, field, by) end
+  end
+  return result
+end
+
 local function account_key(c, b)
   return c.p .. 'progress:' .. b.operation .. ':' .. b.account
 end
 
 local function account_started(c, b)
   local key = account_key(c, b)
-  call('HSET', key, 'current_batch', b.number, 'status', 'processing')
+  local following = number(b.number) + 1
+  local total = number(call('HGET', key, 'total_batches'))
+  call('HSET', key, 'current_batch', b.number, 'status', 'processing', 'next_batch_to_process',
+    following <= total and integer(following) or '')
   call('HSETNX', key, 'started_at', c.at)
   call('HDEL', key, 'finished_at')
 end
@@ -264,11 +281,8 @@ end
 local function account_ended(c, b)
   local key = account_key(c, b)
   local ended = call('HINCRBY', key, 'ended', 1)
-  local total = number(call('HGET', key, 'total_batches'))
-  local following = number(b.number) + 1
-  call('HSET', key, 'last_batch_completed', b.number, 'next_batch_to_process',
-    following <= total and integer(following) or '')
-  if ended >= total then
+  if b.started_at then call('HSET', key, 'last_batch_completed', b.number) end
+  if ended >= number(call('HGET', key, 'total_batches')) then
     call('HSET', key, 'status', 'completed', 'current_batch', '', 'finished_at', c.at)
   end
 end

@@ -1,11 +1,16 @@
 -- The moves of a batch between its places: queue, lane, lease, end, admission. Shared by the functions.
 
--- Pushes to the queue of the batch's stage; returns the new place.
+-- Pushes to the list of the batch's stage and sets b.place. A suspect stays one until it has made progress,
+-- whatever moves it meanwhile: callers clear b.crashes before, where that is so.
 local function push(c, id, b, front)
+  if number(b.crashes) > 0 then
+    b.place = c.p .. 'suspects:' .. b.pipeline .. ':' .. b.stage
+    call('RPUSH', b.place, id)
+    return
+  end
   local key = queue_key(c, b)
   call((front or b.priority == 'high') and 'RPUSH' or 'LPUSH', key, id)
   b.place = key
-  return key
 end
 
 -- Joins the account's lane, or the queue when the lane is free or there is no account. Sets b.place.
@@ -16,15 +21,15 @@ local function enter(c, id, b, front)
   if holder and holder ~= id and living(load(c, holder)) then
     b.place = c.p .. 'lane:' .. lane
     call(b.priority == 'high' and 'RPUSH' or 'LPUSH', b.place, id)
-    return b.place
+    return
   end
   if holder ~= id then call('HSET', c.p .. 'lanes', lane, id) end
   if call('SISMEMBER', c.p .. 'paused', 'account:' .. b.account) == 1 then
     b.place = c.p .. 'lane:' .. lane
     call('RPUSH', b.place, id)
-    return b.place
+    return
   end
-  return push(c, id, b, front)
+  push(c, id, b, front)
 end
 
 -- Hands the lane of an ended batch to the next one that still waits in it.
@@ -42,7 +47,9 @@ local function release(c, id, b)
     local w = load(c, waiter)
     if living(w) and w.place == key then
       call('HSET', c.p .. 'lanes', lane, waiter)
-      call('HSET', c.p .. 'batch:' .. waiter, 'place', enter(c, waiter, w), 'updated_at', c.at)
+      enter(c, waiter, w)
+      call('HSET', c.p .. 'batch:' .. waiter, 'place', w.place, 'updated_at', c.at)
+      call('HSET', account_key(c, w), 'next_batch_to_process', w.number)
       return
     end
   end
@@ -133,6 +140,24 @@ local function crashed(c, id, b, max_crashes)
   end
 end
 
+-- Whether the lease is of an older epoch: Redis may have forgotten what came after it.
+local function older(c, b)
+  return string.match(b.fence or '', '^(%d+)-') ~= c.epoch
+end
+
+-- A lease that a new epoch ended: back to the front, uncharged.
+local function requeue(c, id, b)
+  if b.cancel then
+    finish_batch(c, id, b, 'cancelled', 'cancelled')
+    return true
+  end
+  leave_place(c, id, b)
+  push(c, id, b, true)
+  call('HSET', c.p .. 'batch:' .. id, 'place', b.place, 'updated_at', c.at)
+  event(c, 'requeued', id, b)
+  return true
+end
+
 -- What a handler needs beside the batch's own fields: the item ids done in this stage and failed for good.
 local function item_lists(c, id, b)
   if number(b.items_total) == 0 then return {}, {} end
@@ -151,13 +176,26 @@ local function paused_here(c, pipeline, stage)
 end
 
 -- Returns what a worker's intakes hold to the lists they came from, oldest first out again.
-local function sweep(c, worker, lists)
+local function sweep(c, worker)
   local base = c.p .. 'intake:' .. worker .. ':'
   while call('LMOVE', base .. 'enqueue', c.p .. 'enqueue', 'LEFT', 'RIGHT') do end
-  for list in string.gmatch(lists or '', '%S+') do
-    while call('LMOVE', base .. list, c.p .. 'queue:' .. list, 'LEFT', 'RIGHT') do end
-    call('DEL', c.p .. 'claimed:' .. worker .. ':' .. list)
+  local pipelines = call('HGETALL', c.p .. 'pipelines')
+  for i = 1, #pipelines, 2 do
+    for stage in string.gmatch(string.match(pipelines[i + 1], '^(.-)|'), '[^,]+') do
+      local list = pipelines[i] .. ':' .. stage
+      while call('LMOVE', base .. list, c.p .. 'queue:' .. list, 'LEFT', 'RIGHT') do end
+      call('DEL', c.p .. 'claimed:' .. worker .. ':' .. list)
+    end
   end
+end
+
+-- Takes a worker off the list. Its intakes are swept for an hour more: a blocked call of a host that vanished may
+-- still swallow a push.
+local function depart(c, worker)
+  sweep(c, worker)
+  call('ZREM', c.p .. 'workers', worker)
+  call('ZADD', c.p .. 'departed', integer(c.now), worker)
+  call('EXPIRE', c.p .. 'worker:' .. worker, 86400)
 end
 
 -- Keys of one batch beside its hash.
@@ -212,8 +250,10 @@ local function create(c, e, stages, counts, run)
   if e.size then call('HSET', c.p .. 'progress:' .. e.operation, 'size', e.size) end
   if b.account then
     local key = account_key(c, b)
-    b.number = integer(call('HINCRBY', key, 'total_batches', 1))
-    call('HSETNX', key, 'next_batch_to_process', b.number)
+    b.number = e.number or integer(call('HINCRBY', key, 'total_batches', 1))
+    if (call('HGET', key, 'next_batch_to_process') or '') == '' then
+      call('HSET', key, 'next_batch_to_process', b.number)
+    end
     local status = call('HGET', key, 'status')
     call('HSET', key, 'status', (not status or status == 'pending') and 'pending' or 'processing')
     call('HDEL', key, 'finished_at')

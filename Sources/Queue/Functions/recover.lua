@@ -12,7 +12,7 @@ define('recover', function(p, args)
     if call('HGET', p .. 'batch:' .. id, 'worker') == args[2] then
       local b = load(c, id)
       if b.place == c.leases then
-        crashed(c, id, b, tonumber(args[5]))
+        if older(c, b) then requeue(c, id, b) else crashed(c, id, b, tonumber(args[5])) end
         recovered = recovered + 1
       end
     end

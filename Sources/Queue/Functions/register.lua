@@ -12,7 +12,7 @@ define('register', function(p, args)
   local c = open(p, args[at + 1 + 2 * m])
   guard(c, epoch)
   local key = p .. 'worker:' .. worker
-  local other = call('HMGET', key, 'host', 'pid', 'lists')
+  local other = call('HMGET', key, 'host', 'pid')
   local beat = number(call('ZSCORE', p .. 'workers', worker))
   if other[1] and other[1] ~= host and c.now - beat < 30000 then
     refuse('TWIN', 'worker ' .. worker .. ' runs on host ' .. other[1] .. ' with pid ' .. other[2]
@@ -31,7 +31,8 @@ define('register', function(p, args)
   for i = 0, m - 1 do
     call('HSET', p .. 'meta', args[at + 1 + 2 * i], args[at + 2 + 2 * i])
   end
-  sweep(c, worker, other[3])
+  sweep(c, worker)
+  call('ZREM', p .. 'departed', worker)
   call('DEL', key)
   call('HSET', key, 'host', host, 'pid', pid, 'boot', boot, 'version', version, 'slots', slots,
     'lists', lists, 'started_at', c.at)

@@ -35,10 +35,14 @@ define('renew', function(p, args)
     leases[i] = renew_one(c, args[5 + 2 * i], args[6 + 2 * i], expiry)
   end
   commit(c)
-  local write = { 'beat_at', c.at, 'running', running }
+  local write = { 'beat_at', c.at, 'running', running, 'boot', boot }
   for i = k_at + 1, k_at + 2 * k do write[#write + 1] = args[i] end
   call('HSET', key, unpack(write))
-  call('ZADD', p .. 'workers', integer(c.now), worker)
+  if call('ZADD', p .. 'workers', integer(c.now), worker) == 1 then
+    -- It was taken for dead, and is back.
+    call('ZREM', p .. 'departed', worker)
+    call('PERSIST', key)
+  end
   local waiting = {}
   for i = 1, l do
     local list = args[l_at + i]

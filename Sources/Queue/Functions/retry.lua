@@ -16,18 +16,20 @@ local function first_stage(id, b, wanted)
 end
 
 -- Forgets what failed items produced from `from` on, so that they run again.
+-- Returns how many items of the counted stage stay done.
 local function reopen_items(c, id, b, from)
-  local items, undone = call('HKEYS', c.p .. 'errors:' .. id), 0
+  local items = call('HKEYS', c.p .. 'errors:' .. id)
   for stage in string.gmatch(b.stages, '[^,]+') do
     if STAGES[stage] >= STAGES[from] then
       for at = 1, #items, 1000 do
-        local gone = call('HDEL', c.p .. 'items:' .. id .. ':' .. stage, unpack(items, at, math.min(at + 999, #items)))
-        if stage == b.counts then undone = undone + gone end
+        call('HDEL', c.p .. 'items:' .. id .. ':' .. stage, unpack(items, at, math.min(at + 999, #items)))
       end
     end
   end
   call('DEL', c.p .. 'errors:' .. id)
-  return undone
+  if not b.counts or STAGES[from] > STAGES[b.counts] then return number(b.items_done) end
+  -- Items that counted as done only because their stage returned are done again.
+  return call('HLEN', c.p .. 'items:' .. id .. ':' .. b.counts)
 end
 
 define('retry', function(p, args)
@@ -50,15 +52,24 @@ define('retry', function(p, args)
   if b.status == 'completed' then
     refuse('DONE', 'batch "' .. id .. '" completed with nothing left to do; to do all of it again, enqueue it with "rerun":true')
   end
-  local undone = reopen_items(c, id, b, from)
-  count(c, b.operation, 'items_failed', -number(b.items_failed))
-  count(c, b.operation, 'items_done', -undone)
-  become(c, b, 'pending')
-  b.run, b.stage = integer(number(b.run) + 1), from
+  local done = reopen_items(c, id, b, from)
+  if call('EXISTS', p .. 'progress:' .. b.operation) == 1 then
+    count(c, b.operation, 'items_failed', -number(b.items_failed))
+    count(c, b.operation, 'items_done', done - number(b.items_done))
+    become(c, b, 'pending')
+  else
+    -- The operation's own retention was over: it begins anew with this batch.
+    b.status = 'pending'
+    count(c, b.operation, 'total', 1)
+    count(c, b.operation, 'pending', 1)
+    count(c, b.operation, 'items_total', number(b.items_total))
+    count(c, b.operation, 'items_done', done)
+  end
+  b.run, b.stage, b.crashes = integer(number(b.run) + 1), from, nil
   enter(c, id, b)
   local key = p .. 'batch:' .. id
   call('HSET', key, 'status', b.status, 'place', b.place, 'stage', from, 'run', b.run, 'attempt', '0',
-    'retry_count', '0', 'items_failed', '0', 'items_done', integer(number(b.items_done) - undone),
+    'retry_count', '0', 'items_failed', '0', 'items_done', integer(done),
     'updated_at', c.at)
   call('HDEL', key, 'error', 'finished_at', 'started_at', 'settled', 'crashes', 'alone', 'cancel',
     'item_errors', 'failed_stage', 'worker', 'fence')

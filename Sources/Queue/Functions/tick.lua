@@ -7,12 +7,13 @@
 -- lane or list; intakes of dead workers go back; batches whose place is empty enter again; retention ends.
 local LIMIT = 100
 local DEAD_AFTER_MS = 30000
+local SWEPT_FOR_MS = 3600000
 
--- One broken record never stops the others: it is taken out, and shown.
+-- One broken record never stops the others: it is shown, and met again in a minute.
 local function each(c, key, ids, body)
   local moved = 0
   for _, id in ipairs(ids) do
-    local ok, problem = pcall(function()
+    local _, problem = attempt(c, function()
       local b = load(c, id)
       if not b or b.place ~= key then
         call('ZREM', key, id)
@@ -20,24 +21,12 @@ local function each(c, key, ids, body)
         moved = moved + 1
       end
     end)
-    if not ok then
-      call('ZREM', key, id)
-      event(c, 'broken', id, {}, 'error', tostring(type(problem) == 'table' and problem.err or problem))
+    if problem then
+      call('ZADD', key, integer(c.now + 60000), id)
+      event(c, 'broken', id, {}, 'error', problem)
     end
   end
   return moved
-end
-
-local function older(c, b)
-  return string.match(b.fence or '', '^(%d+)-') ~= c.epoch
-end
-
-local function requeue(c, id, b)
-  leave_place(c, id, b)
-  push(c, id, b, true)
-  call('HSET', c.p .. 'batch:' .. id, 'place', b.place, 'updated_at', c.at)
-  event(c, 'requeued', id, b)
-  return true
 end
 
 local function reap(c, max_crashes)
@@ -77,13 +66,12 @@ end
 
 local function bury_workers(c)
   for _, worker in ipairs(call('ZRANGEBYSCORE', c.p .. 'workers', '-inf',
-    integer(c.now - DEAD_AFTER_MS), 'LIMIT', 0, 10)) do
-    local key = c.p .. 'worker:' .. worker
-    sweep(c, worker, call('HGET', key, 'lists'))
-    call('ZREM', c.p .. 'workers', worker)
-    call('EXPIRE', key, 86400)
+    integer(c.now - DEAD_AFTER_MS), 'LIMIT', 0, LIMIT)) do
+    depart(c, worker)
     event(c, 'worker_lost', '', {}, 'worker', worker)
   end
+  for _, worker in ipairs(call('ZRANGE', c.p .. 'departed', 0, LIMIT - 1)) do sweep(c, worker) end
+  call('ZREMRANGEBYSCORE', c.p .. 'departed', '-inf', integer(c.now - SWEPT_FOR_MS))
 end
 
 -- Walks the batches in small steps for one whose place does not exist: somebody deleted a list by hand.
