@@ -26,4 +26,14 @@ public struct Limits: Sendable, Hashable, Codable {
   public var failedRetentionSeconds = 30 * 86_400
 
   public init() {}
+
+  /// For envelopes that were admitted before: a limit lowered since then must not fail them.
+  public static let none: Limits = {
+    var limits = Limits()
+    limits.envelopeBytes = .max
+    limits.itemCount = .max
+    limits.itemIDBytes = .max
+    limits.delaySeconds = .max
+    return limits
+  }()
 }

@@ -20,8 +20,8 @@ public struct Claim: Sendable {
 
   /// The stage job, with the items that are still to do.
   /// - Throws: `EnvelopeError` when the stored envelope cannot be read.
-  public func job(limits: Limits) throws -> StageJob {
-    let envelope = try Envelope(parsing: input, limits: limits)
+  public func job() throws -> StageJob {
+    let envelope = try Envelope(parsing: input, limits: .none)
     let open = (envelope.items ?? []).filter { !done.contains($0.id) && !failed.contains($0.id) }
     return StageJob(
       batch: lease.batch, operation: operation, account: account, pipeline: list.pipeline,

@@ -18,10 +18,11 @@ extension Queue {
   }
 
   /// Says who this worker is; returns what its earlier life left in its intakes to the lists.
+  /// - Parameter quietMilliseconds: longer than any beat: when no worker at all was heard for this long, Redis was away.
   /// - Throws: `QueueError` with `.twin` or `.store`.
   public func register(
     boot: String, host: String, pid: Int, version: String, store: String, slots: Int,
-    pipelines: [Registration], now: Int? = nil
+    quietMilliseconds: Int, pipelines: [Registration], now: Int? = nil
   ) async throws {
     let lists = pipelines.flatMap { pipeline in
       pipeline.stages.map { StageList(pipeline: pipeline.name, stage: $0).description }
@@ -39,6 +40,7 @@ extension Queue {
     let kept: [(RedisArgument, Int)] = [
       ("event_count", limits.eventCount), ("rejected_count", limits.rejectedCount),
       ("rejected_bytes", limits.rejectedBytes),
+      ("quiet_ms", quietMilliseconds),
       ("failed_retention_ms", limits.failedRetentionSeconds * 1000),
     ]
     arguments.append(.integer(kept.count))
@@ -130,8 +132,8 @@ extension Queue {
 
   /// What a tick did.
   public struct Tick: Sendable {
+    /// Leases and due batches that went elsewhere.
     public let moved: Int
-    public let suspects: Int
     public let nextDeadline: Int?
   }
 
@@ -147,16 +149,15 @@ extension Queue {
     guard let parts = reply.array, parts.count >= 2, let time = parts[1].integer else {
       throw QueueError.unreadable("batchd_tick", reply)
     }
-    guard parts[0].text == "ok", parts.count == 5 else {
+    guard parts[0].text == "ok", parts.count == 4 else {
       logger.warning(
         "Redis's clock jumped; starting a new epoch", metadata: ["redis_ms": "\(time)"])
       try await readopt(afterClockJump: true)
-      return Tick(moved: 0, suspects: 0, nextDeadline: time)
+      return Tick(moved: 0, nextDeadline: time)
     }
     if now == nil { adoption.note(redisMilliseconds: time, sent: sent) }
     let deadline = parts[2].integer ?? 0
     return Tick(
-      moved: parts[3].integer ?? 0, suspects: parts[4].integer ?? 0,
-      nextDeadline: deadline == 0 ? nil : deadline)
+      moved: parts[3].integer ?? 0, nextDeadline: deadline == 0 ? nil : deadline)
   }
 }

@@ -19,7 +19,7 @@ struct Beat: Sendable {
       let isIdle = state.leases.isEmpty
       let pause = isIdle ? configuration.idleBeatMilliseconds : configuration.beatMilliseconds
       let due = last + .milliseconds(pause)
-      if ContinuousClock.now < due {
+      if ContinuousClock.now < due, !state.takeHurry() {
         await state.beat.wait(until: due)
         continue
       }

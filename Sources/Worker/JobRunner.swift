@@ -49,7 +49,7 @@ struct JobRunner: Sendable {
     _ claim: Claim, _ definition: StageDefinition, _ held: HeldLease
   ) async -> Verdict {
     do {
-      let job = try claim.job(limits: configuration.limits)
+      let job = try claim.job()
       if definition.writesToStore { try await store.raise(fence: job.fence, of: job) }
       let context = context(for: job, claim, held)
       // A task of its own, for the beat cancels it from outside while its settlement must go on.
@@ -135,7 +135,10 @@ struct JobRunner: Sendable {
       case .handBack:
         state.count(.handedBack)
         try await shielded { try await queue.handBack([claim.lease]) }
-      case .gone: state.count(.lost)
+      case .gone:
+        state.count(.lost)
+        // After a local deadline Redis may not have noticed yet, and would call it a crash. The fence decides.
+        if held.reason == .lost { try await shielded { try await queue.handBack([claim.lease]) } }
       }
     } catch {
       // The lease expires and the stage runs again: at-least-once.

@@ -44,7 +44,11 @@ public struct Worker: Service, CustomStringConvertible {
     guard let recovered = try await start(boot: boot) else { return }
     let crew = Crew(
       configuration, queue: queue, store: store, systemd: systemd, boot: boot, logger: logger)
-    queue.adoption.onNewEpoch { crew.state.beat.send() }
+    // Every lease of the old epoch is lost: the handlers must hear it, and tick puts their batches back.
+    queue.adoption.onNewEpoch {
+      crew.state.hurryBeat()
+      crew.state.planTick(at: .now)
+    }
     systemd.notify("READY=1", "STATUS=running")
     try await crew.run(hasRecovered: recovered > 0)
     await leave()
@@ -61,6 +65,7 @@ public struct Worker: Service, CustomStringConvertible {
           boot: boot, host: configuration.host, pid: Int(getpid()), version: configuration.version,
           store: try await store.identity(),
           slots: configuration.pipelines.flatMap(\.stages).map(\.slots).reduce(0, +),
+          quietMilliseconds: configuration.idleBeatMilliseconds + 2_000,
           pipelines: configuration.pipelines.map {
             .init(name: $0.name, stages: $0.stages.map(\.stage), counts: $0.counts)
           })

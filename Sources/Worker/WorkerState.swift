@@ -13,6 +13,7 @@ final class WorkerState: Sendable {
     var backlogs: [StageList: Int] = [:]
     var lastClaim: [StageList: ContinuousClock.Instant] = [:]
     var nextTick = ContinuousClock.now
+    var wantsBeat = false
     var counters: [Counter: Int] = [:]
   }
 
@@ -93,6 +94,20 @@ final class WorkerState: Sendable {
   }
 
   var leases: [HeldLease] { state.withLock { Array($0.leases.values) } }
+
+  /// Asks for a beat at once.
+  func hurryBeat() {
+    state.withLock { $0.wantsBeat = true }
+    beat.send()
+  }
+
+  /// Whether a beat at once was asked for; forgets it.
+  func takeHurry() -> Bool {
+    state.withLock { state in
+      defer { state.wantsBeat = false }
+      return state.wantsBeat
+    }
+  }
 
   // MARK: Pauses and backlog
 

@@ -20,14 +20,16 @@ final class ChildProcess: Sendable {
   }
 
   /// Runs it to its end; cancellation sends SIGTERM, and SIGKILL half a minute later.
-  func run() async throws {
+  /// - Returns: whether it ended by itself, with an error: neither well nor by a signal.
+  @discardableResult
+  func run() async throws -> Bool {
     var options = PlatformOptions()
     options.processGroupID = 0
     options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(30))]
     var values: [Environment.Key: String] = ["BATCHD_UP_LOG": log]
     for (key, value) in environment { values[Environment.Key(stringLiteral: key)] = value }
     defer { pid.withLock { $0 = nil } }
-    _ = try await Subprocess.run(
+    let result = try await Subprocess.run(
       // The shell opens the log and becomes the program: its pid stays.
       .name("sh"),
       arguments: Arguments(["-c", #"exec "$0" "$@" >>"$BATCHD_UP_LOG" 2>&1"#] + command),
@@ -36,6 +38,8 @@ final class ChildProcess: Sendable {
     ) { execution in
       pid.withLock { $0 = execution.processIdentifier.value }
     }
+    if case .exited(let code) = result.terminationStatus { return code != 0 }
+    return false
   }
 
   /// Runs it for as long as `body` does.

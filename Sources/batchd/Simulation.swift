@@ -20,7 +20,8 @@ struct Simulation: Sendable {
       "\(intervalMilliseconds)", "--faults", "\(faults)",
     ]
     let listing = try await Subprocess.run(
-      .name(program), arguments: Arguments(arguments + ["--list-jobs"]),
+      .name("sh"),
+      arguments: Arguments(["-c", #"exec "$0" "$@""#, program] + arguments + ["--list-jobs"]),
       output: .string(limit: 1 << 24))
     self.jobs = listing.standardOutput.split(separator: "\n").compactMap { line in
       let parts = line.split(separator: "\t").map(String.init)

@@ -65,10 +65,8 @@ struct Stack: Sendable {
   private func supervise(_ worker: ChildProcess) async throws {
     var failures = 0
     while !Task.isCancelled {
-      let start = ContinuousClock.now
-      try await worker.run()
+      failures = try await worker.run() ? failures + 1 : 0
       if Task.isCancelled { return }
-      failures = ContinuousClock.now - start < .seconds(1) ? failures + 1 : 0
       if failures == 3 { throw UpError.ended(worker) }
       try await Task.sleep(for: .milliseconds(200))
     }

@@ -145,7 +145,7 @@ local function older(c, b)
   return string.match(b.fence or '', '^(%d+)-') ~= c.epoch
 end
 
--- A lease that a new epoch ended: back to the front, uncharged.
+-- A lease that a new epoch or an outage ended: back to the front, uncharged.
 local function requeue(c, id, b)
   if b.cancel then
     finish_batch(c, id, b, 'cancelled', 'cancelled')
@@ -281,11 +281,30 @@ local function create(c, e, stages, counts, run)
   event(c, 'admitted', e.id, b)
 end
 
+-- Notices that no worker at all was heard for longer than any beat: then it was Redis, or the way to it, that was
+-- away, and leases that expired meanwhile are nobody's crash.
+local function note_outage(c)
+  local last = call('ZRANGE', c.p .. 'workers', -1, -1, 'WITHSCORES')[2]
+  local quiet = tonumber(call('HGET', c.p .. 'meta', 'quiet_ms'))
+  if last and quiet and c.now - last > quiet then
+    call('HSET', c.p .. 'meta', 'outage_ms', integer(c.now))
+    event(c, 'outage', '', {}, 'silent_ms', integer(c.now - last))
+  end
+end
+
+local function was_outage(c)
+  local meta = call('HMGET', c.p .. 'meta', 'outage_ms', 'quiet_ms')
+  return meta[1] and c.now - meta[1] <= number(meta[2])
+end
+
 -- When tick has something to do next, in Unix milliseconds; 0 for nothing.
 local function next_deadline(c)
   local delayed = call('ZRANGE', c.delayed, 0, 0, 'WITHSCORES')[2]
   local lease = call('ZRANGE', c.leases, 0, 0, 'WITHSCORES')[2]
-  if call('SCARD', c.p .. 'cancelling') > 0 then return c.now end
+  if call('SCARD', c.p .. 'cancelling') > 0
+    or call('HGET', c.p .. 'meta', 'reaped_epoch') ~= c.epoch then
+    return c.now
+  end
   return math.min(tonumber(delayed or lease) or 0, tonumber(lease or delayed) or 0)
 end
 

@@ -31,6 +31,7 @@ define('register', function(p, args)
   for i = 0, m - 1 do
     call('HSET', p .. 'meta', args[at + 1 + 2 * i], args[at + 2 + 2 * i])
   end
+  note_outage(c)
   sweep(c, worker)
   call('ZREM', p .. 'departed', worker)
   call('DEL', key)

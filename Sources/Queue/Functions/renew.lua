@@ -30,6 +30,7 @@ define('renew', function(p, args)
   if known and known ~= boot then
     refuse('TWIN', 'worker ' .. worker .. ' was started again elsewhere (boot ' .. known .. ')')
   end
+  note_outage(c)
   local expiry, leases = integer(c.now + lease_ms), {}
   for i = 1, n do
     leases[i] = renew_one(c, args[5 + 2 * i], args[6 + 2 * i], expiry)

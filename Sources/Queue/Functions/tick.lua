@@ -2,8 +2,9 @@
 -- FCALL batchd_tick 1 PREFIX EPOCH EXPECTED_NOW TOLERANCE_MS MAX_CRASHES [NOW]
 --   EXPECTED_NOW  Redis's time as the caller's monotonic clock has it, '' when it has none
 -- -> ['clock', NOW] when Redis's clock jumped: adopt first, nothing was reaped; else
---    ['ok', NOW, NEXT_DEADLINE, MOVED, SUSPECTS]
--- Expired leases become suspects, those of an older epoch go to the front of their list uncharged; due ids enter
+--    ['ok', NOW, NEXT_DEADLINE, MOVED]
+-- Expired leases become suspects; those of an older epoch, or that an outage of Redis let expire, go to the front of
+-- their list uncharged; due ids enter
 -- lane or list; intakes of dead workers go back; batches whose place is empty enter again; retention ends.
 local LIMIT = 100
 local DEAD_AFTER_MS = 30000
@@ -30,11 +31,10 @@ local function each(c, key, ids, body)
 end
 
 local function reap(c, max_crashes)
-  local suspects = 0
+  local outage = was_outage(c)
   local function lost(id, b)
-    if older(c, b) then return requeue(c, id, b) end
+    if outage or older(c, b) then return requeue(c, id, b) end
     crashed(c, id, b, max_crashes)
-    suspects = suspects + 1
     return true
   end
   local moved = each(c, c.leases, call('ZRANGEBYSCORE', c.leases, '-inf', integer(c.now), 'LIMIT', 0, LIMIT), lost)
@@ -49,7 +49,7 @@ local function reap(c, max_crashes)
     moved = moved + each(c, c.leases, call('ZRANGE', c.leases, -LIMIT, -1), if_older)
     if found == 0 then call('HSET', c.p .. 'meta', 'reaped_epoch', c.epoch) end
   end
-  return moved, suspects
+  return moved
 end
 
 local function wake(c)
@@ -113,12 +113,13 @@ define('tick', function(p, args)
   if args[2] ~= '' and math.abs(c.now - tonumber(args[2])) > tonumber(args[3]) then
     return { 'clock', c.now }
   end
-  local moved, suspects = reap(c, tonumber(args[4]))
+  note_outage(c)
+  local moved = reap(c, tonumber(args[4]))
   moved = moved + wake(c)
   moved = moved + cancel_more(c)
   bury_workers(c)
   find_homeless(c)
   end_retention(c)
   commit(c)
-  return { 'ok', c.now, next_deadline(c), moved, suspects }
+  return { 'ok', c.now, next_deadline(c), moved }
 end)
