@@ -15,6 +15,10 @@ public enum JSON: Sendable, Hashable, Codable {
   /// Parses one JSON text.
   /// - Throws: `DecodingError` when `bytes` is not JSON in UTF-8.
   public init(parsing bytes: some Sequence<UInt8>) throws {
+    // Foundation would take UTF-16 and UTF-32 too. Neither is without NUL, JSON in UTF-8 always is.
+    guard !bytes.contains(0) else {
+      throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "not UTF-8"))
+    }
     self = try JSONDecoder().decode(JSON.self, from: Data(bytes))
   }
 

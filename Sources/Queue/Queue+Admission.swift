@@ -31,6 +31,7 @@ extension Queue {
       arguments.append(.bytes(entry))
       do {
         let envelope = try Envelope(parsing: entry, limits: limits)
+        try checkDue(envelope, now: now)
         arguments += try Self.admission(of: envelope, defaultPipeline: defaultPipeline)
       } catch let error as EnvelopeError {
         arguments += ["reject", .text("\(error)"), .text(error.id ?? "")]
@@ -38,6 +39,17 @@ extension Queue {
     }
     let reply = try await call("admit", arguments, now: now)
     return (reply.array ?? []).compactMap { $0.text.flatMap(Admission.init(rawValue:)) }
+  }
+
+  /// By Redis's clock, for the worker's own may be wrong by hours.
+  private func checkDue(_ envelope: Envelope, now: Int?) throws {
+    guard case .at(let moment) = envelope.due, let now = now ?? adoption.clock?.now,
+      moment.milliseconds > Int64(now + limits.delaySeconds * 1000)
+    else { return }
+    throw EnvelopeError(
+      field: "at",
+      reason: "must be at most \(limits.delaySeconds) seconds from now (limits.delay_seconds)",
+      id: envelope.id)
   }
 
   private static func admission(

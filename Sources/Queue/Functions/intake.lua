@@ -16,7 +16,7 @@ define('intake', function(p, args)
     if not raw then break end
     if #raw > most then
       call('LREM', key, -1, raw)
-      reject(c, raw, 'the entry has ' .. #raw .. ' bytes, the limit is ' .. most
+      reject(c, raw, 'entry: ' .. #raw .. ' bytes, the limit is ' .. most
         .. ' (limits.envelope_bytes)')
     else
       entries[from_end] = raw
