@@ -7,7 +7,10 @@ enum FunctionCode {
 
   static let library = RedisFunctionLibrary(name: "batchd", revision: revision, code: code)
 
-  private static let shared = [PackageResources.helpers_lua, PackageResources.lifecycle_lua]
+  private static let shared = [
+    PackageResources.helpers_lua, PackageResources.lifecycle_lua, PackageResources.entries_lua,
+    PackageResources.gates_lua,
+  ]
 
   private static let functions = [
     PackageResources.admit_lua, PackageResources.adopt_lua, PackageResources.archive_lua,

@@ -3,6 +3,7 @@
 define('leave', function(p, args)
   local c = open(p, args[3])
   guard(c, args[1])
+  sweep(c, args[2])
   depart(c, args[2])
   event(c, 'worker_stopped', '', {}, 'worker', args[2])
   return 'OK'

@@ -1,0 +1,93 @@
+-- From an entry of PREFIX:enqueue to a batch or a rejected record. Shared by the functions.
+
+-- Keeps a rejected entry with its reason: a header line, then the raw bytes. Bounded in entries and bytes.
+local function reject(c, raw, reason, id)
+  local limits = call('HMGET', c.p .. 'meta', 'rejected_count', 'rejected_bytes', 'rejected_held')
+  local most_bytes = tonumber(limits[2]) or 16777216
+  local kept = #raw <= most_bytes / 4 and raw or string.sub(raw, 1, 256)
+  local record = c.at .. ' ' .. #raw .. ' ' .. (#kept == #raw and 'whole' or 'cut') .. ' '
+    .. string.gsub(reason, '%c', ' ') .. '\n' .. kept
+  local key = c.p .. 'rejected'
+  local length = call('LPUSH', key, record)
+  local bytes = number(limits[3]) + #record
+  while length > (tonumber(limits[1]) or 1000) or (bytes > most_bytes and length > 1) do
+    bytes = bytes - #call('RPOP', key)
+    length = length - 1
+    stat(c, 'rejected_trimmed')
+  end
+  call('HSET', c.p .. 'meta', 'rejected_held', integer(math.max(bytes, 0)))
+  stat(c, 'rejected')
+  if id and id ~= '' and call('EXISTS', c.p .. 'batch:' .. id) == 0 then
+    call('HSET', c.p .. 'batch:' .. id, 'status', 'rejected', 'error', reason, 'finished_at', c.at)
+    call('EXPIRE', c.p .. 'batch:' .. id, 86400)
+  end
+  event(c, 'rejected', id or '', {}, 'reason', reason)
+end
+
+-- Creates a batch from typed fields `e` (id, operation, pipeline, account, priority, due, size, items, raw),
+-- which the caller has checked against the registered pipelines. `run` is its life.
+local function create(c, e, stages, counts, run)
+  local b = {
+    status = 'pending', stage = string.match(stages, '[^,]+'), stages = stages, run = integer(run),
+    attempt = '0', retry_count = '0', pipeline = e.pipeline, operation = e.operation,
+    account = e.account, priority = e.priority,
+  }
+  count(c, b.operation, 'total', 1)
+  count(c, b.operation, 'pending', 1)
+  if e.items > 0 then count(c, b.operation, 'items_total', e.items) end
+  if e.operation ~= e.id and not e.member then
+    call('RPUSH', c.p .. 'members:' .. e.operation, e.id)
+  end
+  if e.size then call('HSET', c.p .. 'progress:' .. e.operation, 'size', e.size) end
+  if b.account then
+    local key = account_key(c, b)
+    b.number = e.number or integer(call('HINCRBY', key, 'total_batches', 1))
+    if (call('HGET', key, 'next_batch_to_process') or '') == '' then
+      call('HSET', key, 'next_batch_to_process', b.number)
+    end
+    local status = call('HGET', key, 'status')
+    call('HSET', key, 'status', (not status or status == 'pending') and 'pending' or 'processing')
+    call('HDEL', key, 'finished_at')
+    call('SADD', c.p .. 'accounts:' .. b.operation, b.account)
+  end
+  call('SET', c.p .. 'input:' .. e.id, e.raw)
+  if e.due and e.due > c.now then
+    b.place = c.delayed
+    call('ZADD', c.delayed, integer(e.due), e.id)
+  else
+    enter(c, e.id, b)
+  end
+  local write = { 'items_total', integer(e.items), 'items_done', '0', 'items_failed', '0',
+    'admitted_at', c.at, 'updated_at', c.at }
+  if e.items > 0 then
+    write[#write + 1] = 'counts'
+    write[#write + 1] = counts
+  end
+  for field, value in pairs(b) do
+    write[#write + 1] = field
+    write[#write + 1] = value
+  end
+  call('HSET', c.p .. 'batch:' .. e.id, unpack(write))
+  stat(c, 'admitted')
+  event(c, 'admitted', e.id, b)
+end
+
+-- The records that a person named by position or 'all', newest first.
+local function rejected_records(c, which, name)
+  local key = c.p .. 'rejected'
+  if which == 'all' then return call('LRANGE', key, 0, -1) end
+  if not which or not string.match(which, '^%d+$') then
+    refuse('BADARG', name .. ' needs the position of the entry (0 is the newest) or all')
+  end
+  local record = call('LINDEX', key, which)
+  if not record then
+    refuse('NOTFOUND', 'no rejected entry at position ' .. which .. '; there are ' .. call('LLEN', key))
+  end
+  return { record }
+end
+
+local function forget_rejected(c, record)
+  if call('LREM', c.p .. 'rejected', 1, record) == 1 then
+    call('HINCRBY', c.p .. 'meta', 'rejected_held', -#record)
+  end
+end
