@@ -18,6 +18,7 @@ struct Wiring: Sendable {
   init(
     _ configuration: Configuration, tokens: ReloadableTokens, logger: Logger
   ) async throws {
+    let redis = try configuration.redisConfiguration()
     let store = try await SQLiteStore(path: configuration.store.path)
     self.store = store
     var workiz = WorkizConfiguration { tokens.token(of: $0) }
@@ -29,7 +30,7 @@ struct Wiring: Sendable {
     pipeline = try WorkizPipeline(workiz)
     let settings = configuration.workerConfiguration(handlers: pipeline.handlers)
     let queue = Queue(
-      try configuration.redisConfiguration(), prefix: configuration.prefix, worker: settings.name,
+      redis, prefix: configuration.prefix, worker: settings.name,
       limits: configuration.limits,
       store: .init(
         read: { try await store.epoch() }, raise: { try await store.raise(epoch: $0) }),

@@ -57,7 +57,12 @@ struct WorkCommand: AsyncParsableCommand {
           .init(service: wiring.worker, successTerminationBehavior: .gracefullyShutdownGroup),
           .init(service: reload),
         ], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-    try await group.run()
+    do {
+      try await group.run()
+    } catch {
+      try? await wiring.close()
+      throw error
+    }
     try await wiring.close()
   }
 }
