@@ -73,8 +73,16 @@ let package = Package(
     .executableTarget(name: "batchd-dev", dependencies: ["Simulators", argumentParser]),
     // Tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
-    .testTarget(name: "BatchdTests", dependencies: ["batchd", "Pipeline", "Worker"]),
+    .testTarget(
+      name: "BatchdTests",
+      dependencies: [
+        "batchd", "Worker", "Queue", "Redis", "Stores", "Pipeline", "TestSupport", lifecycle,
+        logging,
+      ]),
     .testTarget(name: "ModelTests", dependencies: ["Redis", "TestSupport", logging]),
+    .testTarget(
+      name: "EndToEndTests",
+      dependencies: ["Simulators", "Redis", "Pipeline", "TestSupport", grdb, logging]),
     .testTarget(name: "PackageTests"),
     .testTarget(name: "RedisTests", dependencies: ["Redis", "TestSupport", logging, nioCore]),
     .testTarget(

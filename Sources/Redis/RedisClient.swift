@@ -89,6 +89,10 @@ public final class RedisClient: Sendable {
     return try await open(silence: .nanoseconds(0))
   }
 
+  /// Ends every call, waiting or later, with `closed`, although `run` goes on: for a caller that must
+  /// stop while calls that nobody may cancel wait for a Redis that is away.
+  public func end() { shared.end() }
+
   private func open(silence: TimeAmount) async throws -> RedisConnection {
     let connection = try await ConnectionOpener.open(configuration, silence: silence)
     do {

@@ -1,6 +1,7 @@
 internal import Logging
 internal import Pipeline
 internal import Queue
+internal import Redis
 internal import ServiceLifecycle
 internal import Stores
 
@@ -133,6 +134,8 @@ struct Crew: Sendable {
     try await Task.sleep(for: .milliseconds(configuration.drainMilliseconds))
     for held in state.leases { held.cancel(.draining) }
     try await Task.sleep(for: .seconds(3))
+    // Claims and settlements are shielded from cancellation and wait for Redis however long it is away.
+    queue.client.end()
     throw WorkerError(
       .drainLimit,
       "\(state.leases.count) stage jobs still ran at the drain limit; another worker runs them again when their leases expire"

@@ -16,18 +16,23 @@ struct StageFetcher: Sendable {
   private static let claimCount = 64
 
   func run() async {
+    // A blocked call may leave an id in the intake: the next claim runs it, or returns it when the list was paused.
+    var isIntakeEmpty = true
     while !Task.isCancelled {
-      let slots = state.isPaused(list) ? 0 : state.takeSlots(list, most: Self.claimCount)
+      let isResting = isIntakeEmpty && state.isPaused(list)
+      let slots = isResting ? 0 : state.takeSlots(list, most: Self.claimCount)
       guard slots > 0 else {
         await state.fetch[list]?.wait()
         continue
       }
       do {
         let used = try await claim(slots)
+        isIntakeEmpty = true
         guard used == 0 else { continue }
         // One slot stays reserved while blocked, so that what arrives can run at once.
         state.giveSlots(list, slots - 1)
         defer { state.giveSlots(list, 1) }
+        isIntakeEmpty = false
         try await block()
       } catch {
         await rest(after: error)

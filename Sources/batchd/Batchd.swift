@@ -9,5 +9,33 @@ struct Batchd: AsyncParsableCommand {
     commandName: "batchd",
     abstract: "A job-queue worker daemon over Redis.",
     version: version,
-    subcommands: [UpCommand.self, WorkCommand.self, CheckConfigCommand.self])
+    subcommands: [UpCommand.self, WorkCommand.self, CheckConfigCommand.self],
+    groupedSubcommands: [
+      CommandGroup(
+        name: "Work and watch",
+        subcommands: [EnqueueCommand.self, WatchCommand.self, StatusCommand.self]),
+      CommandGroup(
+        name: "Step in",
+        subcommands: [
+          RetryCommand.self, CancelCommand.self, PauseCommand.self, ResumeCommand.self,
+          RejectedCommand.self,
+        ]),
+    ])
+
+  /// The one place where a command's failure becomes a line and an exit status.
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      // ArgumentParser knows its own: help, usage, and the codes that commands end with on purpose.
+      guard let failure = CommandError(error) else { exit(withError: error) }
+      Terminal.complain("batchd: \(failure.message)")
+      exit(withError: ExitCode(failure.code.rawValue))
+    }
+  }
 }

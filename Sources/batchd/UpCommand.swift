@@ -94,5 +94,7 @@ struct UpCommand: AsyncParsableCommand {
         logs      \(stack.folder)/worker-1.log
       Ctrl-C stops it.
       """)
+    // Into a file or pipe, it would wait in a buffer for the end.
+    fflush(nil)
   }
 }

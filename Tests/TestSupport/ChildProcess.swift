@@ -29,10 +29,18 @@ enum ChildProcess {
     posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
     posix_spawn_file_actions_adddup2(&actions, 1, 2)
     _ = addCloseFrom(&actions, 3)
+    // Dispatch's threads block signals, and a child inherits the mask: it would never see a SIGTERM.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     let words = arguments.map { strdup($0) }
     defer { for word in words { free(word) } }
     var pid: pid_t = 0
-    let code = posix_spawnp(&pid, arguments[0], &actions, nil, words + [nil], environ)
+    let code = posix_spawnp(&pid, arguments[0], &actions, &attributes, words + [nil], environ)
     guard code == 0 else {
       throw Failure(description: "cannot start \(arguments[0]): \(String(cString: strerror(code)))")
     }

@@ -83,10 +83,19 @@ public final class TestRedis: Sendable {
   public func resume() { running.withLock { _ = $0.map { Glibc.kill($0.pid, SIGCONT) } } }
 
   /// Runs the real redis-cli on the socket and returns what it prints, without the last newline.
-  public func cli(_ arguments: String...) async throws -> String {
+  public func cli(_ arguments: String...) async throws -> String { try await cli(arguments) }
+
+  public func cli(_ arguments: [String]) async throws -> String {
     let output = try await ChildProcess.run(
       ["redis-cli", "-s", socketPath] + arguments, in: folder)
     return output.hasSuffix("\n") ? String(output.dropLast()) : output
+  }
+
+  /// Runs a shell script in which `rcli` is redis-cli on the socket, and returns what it prints.
+  public func shell(_ script: String) async throws -> String {
+    try await ChildProcess.run(
+      ["/bin/sh", "-c", "rcli() { redis-cli -s \"$0\" \"$@\"; }\n\(script)", socketPath], in: folder
+    )
   }
 
   private func end(_ signal: Int32) async {

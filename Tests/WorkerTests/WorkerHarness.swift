@@ -1,3 +1,4 @@
+import Foundation
 import Logging
 import Pipeline
 import Queue
@@ -23,26 +24,22 @@ final class WorkerHarness: Sendable {
     _ name: String = "w1", _ pipelines: [PipelineDefinition],
     _ adjust: (inout WorkerConfiguration) -> Void = { _ in }
   ) throws -> RunningWorker {
-    var configuration = WorkerConfiguration(
-      name: name, host: "test", version: "test", pipelines: pipelines,
-      defaultPipeline: pipelines[0].name)
-    configuration.beatMilliseconds = 300
-    configuration.idleBeatMilliseconds = 300
-    adjust(&configuration)
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
-    let store = store
-    let queue = Queue(
-      try RedisConfiguration(url: redis.url), prefix: "batchd", worker: name,
-      limits: configuration.limits,
-      store: .init(
-        read: { try await store.epoch() }, raise: { try await store.raise(epoch: $0) }),
-      logger: logger)
-    return RunningWorker(Worker(configuration, queue: queue, store: store, logger: logger), logger)
+    try RunningWorker(redis.url, store, name, pipelines, adjust)
+  }
+
+  /// A queue for a test that speaks the protocol itself, connected until `stop` is called.
+  func queue(_ name: String = "w1", limits: Limits = Limits()) throws -> ConnectedQueue {
+    ConnectedQueue(try .test(redis.url, store, name, limits))
   }
 
   func enqueue(_ envelopes: String...) async throws {
     for envelope in envelopes { _ = try await redis.cli("LPUSH", "batchd:enqueue", envelope) }
+  }
+
+  /// `FCALL batchd_NAME 1 batchd …`, as a person sends it.
+  func fcall(_ name: String, _ arguments: String...) async throws -> String {
+    try await redis.cli(["FCALL", "batchd_\(name)", "1", "batchd"] + arguments)
+      .trimmingCharacters(in: .newlines)
   }
 
   func field(_ key: String, _ field: String) async throws -> String {
@@ -57,6 +54,25 @@ final class WorkerHarness: Sendable {
     }
   }
 
+  /// Waits until a worker of that name has registered.
+  func waitForWorker(_ name: String) async {
+    await eventually("\(name) has registered") {
+      try await self.redis.cli("EXISTS", "batchd:worker:\(name)") == "1"
+    }
+  }
+
+  /// The events of that name so far, oldest first.
+  func events(_ name: String) async throws -> [[String: String]] {
+    let reply = try await redis.shell("rcli --json XRANGE batchd:events - +")
+    let entries = try JSON(parsing: Array(reply.utf8)).array ?? []
+    return entries.map { entry in
+      let flat = (entry.array?.last?.array ?? []).map { $0.string ?? "" }
+      return stride(from: 0, to: flat.count - 1, by: 2).reduce(into: [:]) {
+        $0[flat[$1]] = flat[$1 + 1]
+      }
+    }.filter { $0["event"] == name }
+  }
+
   /// Waits until the operation or batch of that name has a status.
   @discardableResult
   func waitFor(
@@ -68,16 +84,60 @@ final class WorkerHarness: Sendable {
   }
 }
 
+extension Queue {
+  static func test(
+    _ url: String, _ store: SQLiteStore, _ name: String, _ limits: Limits
+  ) throws -> Queue {
+    Queue(
+      try RedisConfiguration(url: url), prefix: "batchd", worker: name, limits: limits,
+      store: .init(
+        read: { try await store.epoch() }, raise: { try await store.raise(epoch: $0) }),
+      logger: .silent)
+  }
+}
+
+extension Logger {
+  static var silent: Logger {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return logger
+  }
+}
+
+/// A queue whose client is kept connected by a task of its own.
+final class ConnectedQueue: Sendable {
+  let queue: Queue
+  private let task: Task<Void, any Error>
+
+  init(_ queue: Queue) {
+    self.queue = queue
+    task = Task { try await queue.client.run() }
+  }
+
+  deinit { task.cancel() }
+}
+
 /// A worker under way in a task of its own.
 final class RunningWorker: Sendable {
   private let group: ServiceGroup
   private let task: Task<Void, any Error>
 
-  init(_ worker: Worker, _ logger: Logger) {
+  init(
+    _ url: String, _ store: SQLiteStore, _ name: String, _ pipelines: [PipelineDefinition],
+    _ adjust: (inout WorkerConfiguration) -> Void = { _ in }
+  ) throws {
+    var configuration = WorkerConfiguration(
+      name: name, host: "test", version: "test", pipelines: pipelines,
+      defaultPipeline: pipelines[0].name)
+    configuration.beatMilliseconds = 300
+    configuration.idleBeatMilliseconds = 300
+    adjust(&configuration)
+    let queue = try Queue.test(url, store, name, configuration.limits)
+    let worker = Worker(configuration, queue: queue, store: store, logger: .silent)
     let group = ServiceGroup(
       configuration: .init(
         services: [.init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup)],
-        logger: logger))
+        logger: .silent))
     self.group = group
     task = Task { try await group.run() }
   }
@@ -99,5 +159,22 @@ struct Handler: StageHandler {
 
   func run(_ job: StageJob, _ context: StageContext) async throws -> JSON? {
     try await body(job, context)
+  }
+}
+
+extension PipelineDefinition {
+  /// A pipeline `demo` of one stage.
+  static func demo(
+    _ stage: Stage = .extraction, slots: Int = 256, timeoutMilliseconds: Int = 3_600_000,
+    retry: RetryPolicy = RetryPolicy(), writesToStore: Bool = false,
+    _ body: @escaping @Sendable (StageJob, StageContext) async throws -> JSON?
+  ) -> PipelineDefinition {
+    PipelineDefinition(
+      name: "demo",
+      stages: [
+        .init(
+          stage: stage, handler: Handler(body), slots: slots,
+          timeoutMilliseconds: timeoutMilliseconds, retry: retry, writesToStore: writesToStore)
+      ])
   }
 }

@@ -26,6 +26,10 @@ define('cancel', function(p, args)
   end
   local answer = cancel_one(c, id, operation)
   if not answer then
+    local status, reason = unpack(call('HMGET', p .. 'batch:' .. id, 'status', 'error'))
+    if status == 'rejected' then
+      refuse('ENDED', 'batch "' .. id .. '" was rejected: ' .. (reason or '') .. '; see batchd_drop')
+    end
     refuse('NOTFOUND', (operation and 'operation "' or 'batch "') .. id .. '" is not known'
       .. ((not operation and call('EXISTS', p .. 'members:' .. id) == 1)
         and '; for the operation of that name: operation:' .. id or ''))

@@ -3,7 +3,7 @@
 --       M {CHILD}*M [NOW]
 --   KIND   'done' with the item's output, 'failed' with its error; an item repeated counts once
 --   CHILD  ID OPERATION PIPELINE ACCOUNT PRIORITY ITEMS RAW; an id that exists is left alone
--- -> 'held', 'lost' (nothing was kept) or 'cancelled' (the batch ended by this call, items kept)
+-- -> 'held', 'lost' (nothing was kept) or 'cancelled' (the batch ended by this call; its items were kept)
 local function keep_items(c, id, b, args, from, n)
   local before_counts = b.counts and STAGES[b.stage] <= STAGES[b.counts]
   local done, failed, fresh = 0, 0, 0
@@ -60,14 +60,15 @@ define('checkpoint', function(p, args)
     end
   end
   local done, failed, fresh = keep_items(c, id, b, args, 10, n)
-  local created = admit_children(c, args, m_at + 1, m)
+  -- A cancelled batch begins nothing new; its cursor stays before the children that a retry will admit.
+  local created = b.cancel and 0 or admit_children(c, args, m_at + 1, m)
   local write = { 'updated_at', c.at }
   local function set(field, value)
     b[field] = value
     write[#write + 1] = field
     write[#write + 1] = value
   end
-  if has_cursor == '1' then call('HSET', p .. 'output:' .. id, 'cursor:' .. stage, cursor) end
+  if has_cursor == '1' and not b.cancel then call('HSET', p .. 'output:' .. id, 'cursor:' .. stage, cursor) end
   if done > 0 then
     set('items_done', integer(number(b.items_done) + done))
     count(c, b.operation, 'items_done', done)

@@ -86,9 +86,13 @@ local function rfc3339(ms)
   return stamp_text .. string.format('%03dZ', ms - second * 1000)
 end
 
--- Opens one call. `given` is the trailing `now` (Unix milliseconds) with which a test owns time.
+-- Opens one call. `given` is the trailing `now` (Unix milliseconds) with which a test owns time. What cannot be one is a
+-- word too many of a person's command.
 local function open(p, given)
   local now = tonumber(given)
+  if given and (not now or now < 100000000000) then
+    refuse('BADARG', 'one argument too many: "' .. given .. '"')
+  end
   if not now then
     local time = call('TIME')
     now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -36,7 +36,7 @@ define('register', function(p, args)
   call('ZREM', p .. 'departed', worker)
   call('DEL', key)
   call('HSET', key, 'host', host, 'pid', pid, 'boot', boot, 'version', version, 'slots', slots,
-    'lists', lists, 'started_at', c.at)
+    'pipelines', lists, 'started_at', c.at)
   call('ZADD', p .. 'workers', integer(c.now), worker)
   event(c, 'worker_started', '', {}, 'worker', worker)
   return 'OK'

@@ -1,0 +1,143 @@
+public import Pipeline
+internal import Redis
+
+/// Reading a `Snapshot`: a few round trips, each bounded; not atomic, for it locks nothing.
+extension Control {
+  private enum Bound {
+    static let workers = 1_000
+    static let lanes = 10_000
+    static let failed = 5
+    /// Keys that the search for gates looks at, and how many of them in one step.
+    static let keys = 200_000
+    static let keysPerStep = 1_000
+  }
+
+  public func snapshot() async throws -> Snapshot {
+    let replies = try await read([
+      ["TIME"], ["HGET", .text(keys.meta), "epoch"], ["LLEN", .text(keys.enqueue)],
+      ["ZCARD", .text(keys.delayed)], ["ZRANGE", .text(keys.delayed), 0, 0, "WITHSCORES"],
+      ["ZCARD", .text(keys.leases)], ["ZRANGE", .text(keys.leases), 0, 0, "WITHSCORES"],
+      ["SMEMBERS", .text(keys.paused)], ["LLEN", .text(keys.rejected)],
+      ["ZCARD", .text(keys.failed)], ["XLEN", .text(keys.ended)], ["HGETALL", .text(keys.stats)],
+      ["HLEN", .text(keys.lanes)],
+    ])
+    let counts = replies.map { $0.integer ?? 0 }
+    let now = Self.milliseconds(replies[0])
+    let held = counts[12]
+    let (gates, sawAllKeys) = try await closedGates(now: now)
+    return Snapshot(
+      takenAt: now, epoch: replies[1].integer, enqueued: counts[2], queues: try await waiting(),
+      delayed: counts[3], nextDueAt: Self.firstScore(replies[4]), leases: counts[5],
+      nextExpiryAt: Self.firstScore(replies[6]), lanesHeld: held,
+      lanes: held <= Bound.lanes ? try await lanes() : [], paused: replies[7].texts.sorted(),
+      rejected: counts[8], failed: counts[9], lastFailed: try await lastFailed(),
+      outbox: counts[10], workers: try await workers(), closedGates: gates,
+      isPartial: held > Bound.lanes || !sawAllKeys,
+      stats: replies[11].fields.compactMapValues { Int($0) })
+  }
+
+  /// How many workers have said within the last 30 s that they live; after that tick buries them.
+  public func workerCount() async throws -> Int {
+    try await read([["ZCARD", .text(keys.workers)]])[0].integer ?? 0
+  }
+
+  /// The registered pipelines and their stages in order.
+  public func pipelines() async throws -> [String: [Stage]] {
+    try await read([["HGETALL", .text(keys.pipelines)]])[0].fields.mapValues { text in
+      text.prefix { $0 != "|" }.split(separator: ",").compactMap { Stage(rawValue: String($0)) }
+    }
+  }
+
+  private func waiting() async throws -> [Snapshot.Waiting] {
+    let lists = try await pipelines().sorted { $0.key < $1.key }.flatMap { pipeline, stages in
+      stages.map { StageList(pipeline: pipeline, stage: $0) }
+    }
+    let lengths = try await read(
+      lists.flatMap { [["LLEN", .text(keys.queue($0))], ["LLEN", .text(keys.suspects($0))]] })
+    return lists.enumerated().map { at, list in
+      Snapshot.Waiting(
+        pipeline: list.pipeline, stage: list.stage.rawValue,
+        waiting: lengths[2 * at].integer ?? 0, suspects: lengths[2 * at + 1].integer ?? 0)
+    }
+  }
+
+  private func lanes() async throws -> [Snapshot.Lane] {
+    let holders = try await read([["HGETALL", .text(keys.lanes)]])[0].fields.sorted {
+      $0.key < $1.key
+    }
+    let lengths = try await read(
+      holders.map { ["LLEN", .text("\(keys.prefix):lane:\($0.key)")] })
+    return zip(holders, lengths).map { lane, length in
+      Snapshot.Lane(name: lane.key, holder: lane.value, waiting: length.integer ?? 0)
+    }
+    .filter { $0.waiting > 0 }.sorted { ($1.waiting, $0.name) < ($0.waiting, $1.name) }
+  }
+
+  private func lastFailed() async throws -> [BatchState] {
+    let ids = try await read([
+      ["ZRANGE", .text(keys.failed), 0, .integer(Bound.failed - 1), "REV"]
+    ])[0].texts
+    return try await batches(ids).compactMap { $0 }
+  }
+
+  private func workers() async throws -> [Snapshot.Worker] {
+    let beats = try await read([
+      ["ZRANGE", .text(keys.workers), 0, .integer(Bound.workers - 1), "WITHSCORES"]
+    ])[0].fields.sorted { $0.key < $1.key }
+    let hashes = try await read(beats.map { ["HGETALL", .text(keys.worker($0.key))] })
+    return zip(beats, hashes).map { beat, reply in
+      let fields = reply.fields
+      let described: Set = [
+        "host", "pid", "boot", "version", "slots", "running", "pipelines", "started_at", "beat_at",
+      ]
+      return Snapshot.Worker(
+        name: beat.key, host: fields["host"] ?? "", pid: fields.count("pid"),
+        version: fields["version"] ?? "", slots: fields.count("slots"),
+        running: fields.count("running"), beatAt: Int(beat.value) ?? 0,
+        startedAt: fields.text("started_at"),
+        counters: fields.filter { !described.contains($0.key) }.compactMapValues { Int($0) })
+    }
+  }
+
+  /// Gates have no index, since an unused one expires: a bounded walk over the keys finds them.
+  private func closedGates(now: Int) async throws -> (gates: [Snapshot.Gate], isComplete: Bool) {
+    var cursor = "0"
+    var names: Set<String> = []
+    var looked = 0
+    let start = keys.gate("")
+    repeat {
+      let page = try await read([
+        [
+          "SCAN", .text(cursor), "MATCH", .text("\(start)*"), "COUNT",
+          .integer(Bound.keysPerStep),
+        ]
+      ])[0].array
+      cursor = page?.first?.text ?? "0"
+      names.formUnion((page?.last?.texts ?? []).map { String($0.dropFirst(start.count)) })
+      looked += Bound.keysPerStep
+    } while cursor != "0" && looked < Bound.keys
+    let sorted = names.sorted()
+    let replies = try await read(sorted.map { ["HGETALL", .text(keys.gate($0))] })
+    let gates = zip(sorted, replies).map { name, reply in
+      let fields = reply.fields
+      return Snapshot.Gate(
+        name: name, opensAt: fields.count("next_ms"),
+        intervalMilliseconds: fields.count("interval"), reason: fields.text("reason"))
+    }
+    return (gates.filter { Self.isClosed($0, now: now) }, cursor == "0")
+  }
+
+  /// One that waits for its next permission is not closed: it does its work.
+  private static func isClosed(_ gate: Snapshot.Gate, now: Int) -> Bool {
+    gate.opensAt > now + (gate.reason == nil ? max(2_000, 2 * gate.intervalMilliseconds) : 0)
+  }
+
+  private static func milliseconds(_ time: RedisValue) -> Int {
+    let parts = time.texts.compactMap { Int($0) }
+    return parts.count == 2 ? parts[0] * 1000 + parts[1] / 1000 : 0
+  }
+
+  private static func firstScore(_ reply: RedisValue) -> Int? {
+    reply.texts.last.flatMap { Double($0) }.map { Int($0) }
+  }
+}

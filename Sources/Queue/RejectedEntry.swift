@@ -1,0 +1,55 @@
+internal import Pipeline
+internal import Redis
+
+/// One record of `batchd:rejected`: an entry that could not become a batch, with the reason.
+public struct RejectedEntry: Sendable, Hashable, Encodable {
+  /// From 0, the newest. It grows when another entry is rejected.
+  public let position: Int
+  /// RFC 3339 by Redis's clock.
+  public let at: String
+  /// Bytes of the entry as it came.
+  public let bytes: Int
+  /// Whether all of it was kept; of a very large one only the beginning is.
+  public let isWhole: Bool
+  public let reason: String
+  /// The entry; wrong UTF-8 shows as U+FFFD.
+  public let entry: String
+
+  /// Reads `AT BYTES whole|cut REASON`, a line feed and the raw entry, as lifecycle.lua writes them.
+  init?(_ position: Int, _ record: [UInt8]) {
+    let head = record.prefix { $0 != UInt8(ascii: "\n") }
+    let words = String(decoding: head, as: UTF8.self)
+      .split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
+    guard words.count == 4, let bytes = Int(words[1]) else { return nil }
+    self.position = position
+    at = String(words[0])
+    self.bytes = bytes
+    isWhole = words[2] == "whole"
+    reason = String(words[3])
+    entry = String(decoding: record.dropFirst(head.count + 1), as: UTF8.self)
+  }
+}
+
+extension Control {
+  /// The newest `limit` rejected entries, newest first.
+  public func rejected(limit: Int) async throws -> [RejectedEntry] {
+    let reply = try await read([["LRANGE", .text(keys.rejected), 0, .integer(limit - 1)]])[0]
+    return (reply.array ?? []).enumerated().compactMap { position, record in
+      record.bytes.flatMap { RejectedEntry(position, $0) }
+    }
+  }
+
+  /// The rejected entry at a position.
+  /// - Throws: `QueueError` (`notFound`).
+  public func rejected(at position: Int) async throws -> RejectedEntry {
+    let replies = try await read([
+      ["LINDEX", .text(keys.rejected), .integer(position)], ["LLEN", .text(keys.rejected)],
+    ])
+    guard let record = replies[0].bytes, let entry = RejectedEntry(position, record) else {
+      throw QueueError(
+        .notFound,
+        "NOTFOUND no rejected entry at position \(position); there are \(replies[1].integer ?? 0)")
+    }
+    return entry
+  }
+}

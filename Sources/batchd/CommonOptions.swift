@@ -1,0 +1,102 @@
+internal import ArgumentParser
+internal import Foundation
+internal import Logging
+internal import Pipeline
+internal import Queue
+internal import Redis
+
+/// What every operator's command takes: where the queue is, and how to answer.
+struct CommonOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The configuration file (default: \(Configuration.standardPath) if there is one).",
+      valueName: "file"), completion: .file(extensions: ["toml"]))
+  var config: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Redis, instead of the file's: redis://, rediss:// or unix://.", valueName: "url"))
+  var redis: String?
+
+  @Option(help: "The prefix of the keys, instead of the file's.")
+  var prefix: String?
+
+  @Flag(help: "Answer in JSON.")
+  var json = false
+
+  /// Reads the file, if there is one; then the overrides count.
+  func configuration() throws -> Configuration {
+    var configuration = Configuration()
+    if let config {
+      configuration = try Configuration(file: config)
+    } else if FileManager.default.fileExists(atPath: Configuration.standardPath) {
+      configuration = try Configuration(file: Configuration.standardPath)
+    }
+    if let redis {
+      configuration.redis.url = redis
+      // The file's password is for the file's Redis: never send it to another one.
+      configuration.redis.user = nil
+      configuration.redis.password = nil
+    }
+    if let prefix {
+      let inner =
+        prefix.hasPrefix("{") && prefix.hasSuffix("}") ? prefix.dropFirst().dropLast() : prefix[...]
+      guard Identifier.isValid(String(inner)) else {
+        throw ValidationError("--prefix must be \(Identifier.rule); in braces on Redis Cluster")
+      }
+      configuration.prefix = prefix
+    }
+    return configuration
+  }
+
+  /// Connects once.
+  func connect(_ configuration: Configuration? = nil) async throws -> Control {
+    let configuration = try configuration ?? self.configuration()
+    let client = RedisClient(
+      try configuration.redis.client(),
+      logger: Logger(label: "batchd") { _ in SwiftLogNoOpLogHandler() })
+    return Control(try await client.connect(), prefix: configuration.prefix)
+  }
+
+  /// The options as another command line takes them; no password.
+  func repeated(_ configuration: Configuration) throws -> String {
+    var words: [String] = []
+    if let config { words += ["--config", config] }
+    if redis != nil { words += ["--redis", try configuration.redis.client().displayName] }
+    if let prefix { words += ["--prefix", prefix] }
+    return words.map { " \($0)" }.joined()
+  }
+
+  /// Prints one answer: the words, or `value` with `--json`.
+  func answer(_ words: @autoclosure () -> String, _ value: some Encodable) throws {
+    print(json ? try Self.json(value) : words())
+  }
+
+  /// One JSON document on one line, keys in snake case and sorted.
+  static func json(_ value: some Encodable) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(value), as: UTF8.self)
+  }
+}
+
+extension Configuration.RedisSettings {
+  /// How long a person waits for a Redis that does not answer.
+  private static let connectMilliseconds = 1_000
+
+  /// The connection settings of a program that a person waits for, the password read.
+  func client() throws -> RedisConfiguration {
+    var client = try RedisConfiguration(url: url)
+    client.user = user ?? client.user
+    client.password = try password?.read() ?? client.password
+    if url.lowercased().hasPrefix("rediss://") {
+      client.caFile = caFile
+      client.certificateFile = certificateFile
+      client.keyFile = keyFile
+    }
+    client.connectTimeoutMilliseconds = Self.connectMilliseconds
+    client.callTimeoutMilliseconds = callTimeoutMilliseconds
+    return client
+  }
+}

@@ -1,0 +1,120 @@
+internal import ArgumentParser
+internal import Pipeline
+internal import Queue
+
+/// `batchd enqueue`
+struct EnqueueCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "enqueue",
+    abstract: "Enqueue a batch, or a stream of them.",
+    discussion: """
+      The same as LPUSH batchd:enqueue, but checked before it is sent. Prints the id of each batch \
+      on standard output.
+
+        batchd enqueue --id b1 --account acme A1B2C3 D4E5F6
+        batchd enqueue --operation nightly --account acme --items-file jobs.txt
+        batchd enqueue --id b2 --account acme --payload '{"discover":true}' --wait
+        batchd enqueue --raw < envelopes.ndjson
+
+      Exit codes: 0 enqueued (with --wait: completed), 1 with --wait otherwise, 64 and 65 wrong, \
+      69 Redis is away.
+      """)
+
+  @OptionGroup(title: "The batch") var batch: BatchOptions
+
+  @Flag(
+    help: """
+      Read envelopes from standard input, one JSON object a line, instead. All are checked before \
+      the first is sent.
+      """)
+  var raw = false
+
+  @Flag(help: "Watch until the end.")
+  var wait = false
+
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    if raw && !batch.isEmpty {
+      throw ValidationError(
+        "--raw takes whole envelopes from standard input; no other option of a batch")
+    }
+    if !raw && batch.isEmpty {
+      throw ValidationError("nothing to enqueue; give items, --id or --operation, or --raw")
+    }
+  }
+
+  func run() async throws {
+    let configuration = try common.configuration()
+    let envelopes =
+      raw
+      ? try Self.envelopes(in: try TextInput.bytes(of: "-"), limits: configuration.limits)
+      : [try batch.envelope(limits: configuration.limits)]
+    let control = try await common.connect(configuration)
+    let admission = try await Admission(of: envelopes.map(\.envelope), control, strict: !raw)
+    // What fails at once would be over before the watch begins.
+    let before = try await control.lastChange()
+    try await control.push(envelopes.map(\.bytes))
+    let again = try common.repeated(configuration)
+    try await report(envelopes.map(\.envelope), control, again: again)
+    guard wait else { return }
+    let operations = try await Interrupt.orFinished {
+      try await admission.settled(control)
+    }
+    try await WatchCommand.watch(operations, since: before, common: common, configuration)
+  }
+
+  /// One envelope and the bytes that are sent.
+  typealias Checked = (envelope: Envelope, bytes: [UInt8])
+
+  /// Each line's envelope; an empty line is none.
+  /// - Throws: `CommandError` that names line and field.
+  static func envelopes(in bytes: [UInt8], limits: Limits) throws -> [Checked] {
+    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    let envelopes = try lines.enumerated().compactMap { number, line -> Checked? in
+      let isBlank = line.allSatisfy { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") }
+      guard !isBlank else { return nil }
+      let bytes = [UInt8](line)
+      do {
+        guard bytes.count <= limits.envelopeBytes else {
+          throw EnvelopeError(
+            field: "entry",
+            reason:
+              "\(bytes.count) bytes, the limit is \(limits.envelopeBytes) (limits.envelope_bytes)")
+        }
+        return (try Envelope(parsing: bytes, limits: limits), bytes)
+      } catch let error as EnvelopeError {
+        throw CommandError(.data, "line \(number + 1): \(error); nothing was enqueued")
+      }
+    }
+    guard !envelopes.isEmpty else { throw CommandError(.data, "standard input holds no envelope") }
+    return envelopes
+  }
+
+  private struct Report: Encodable {
+    let ids: [String]
+    let operations: [String]
+    let workers: Int
+    let watch: String
+  }
+
+  private func report(_ envelopes: [Envelope], _ control: Control, again: String) async throws {
+    let workers = try await control.workerCount()
+    let operations = Set(envelopes.compactMap { $0.operation ?? $0.id }).sorted()
+    // A command line with a thousand names helps nobody.
+    let names = operations.count > 8 ? "" : operations.map { " \($0)" }.joined()
+    let watch = "batchd watch\(names)\(again)"
+    let ids = envelopes.compactMap(\.id)
+    if common.json {
+      let report = Report(ids: ids, operations: operations, workers: workers, watch: watch)
+      Terminal.write(try CommonOptions.json(report) + "\n")
+    } else {
+      Terminal.write(ids.map { $0 + "\n" }.joined())
+      if !wait { Terminal.complain("watch it: \(watch)") }
+    }
+    if workers == 0 {
+      Terminal.complain(
+        "no worker is running: it waits in \(control.keys.enqueue) until one starts")
+    }
+  }
+}

@@ -1,0 +1,62 @@
+/// One line for a terminal: pieces of text with a style, cut to the width before colors make its length unreadable.
+struct StyledLine: Equatable, ExpressibleByStringInterpolation {
+  enum Style: String {
+    case plain = ""
+    case bold = "1"
+    case dim = "2"
+    case red = "31"
+    case green = "32"
+    case yellow = "33"
+    case cyan = "36"
+  }
+
+  private struct Piece: Equatable {
+    let text: String
+    let style: Style
+  }
+
+  private var pieces: [Piece]
+
+  init(_ text: String, _ style: Style = .plain) {
+    pieces = [Piece(text: Self.harmless(text), style: style)]
+  }
+
+  init(stringLiteral text: String) { self.init(text) }
+
+  static func + (left: StyledLine, right: StyledLine) -> StyledLine {
+    var line = left
+    line.pieces += right.pieces
+    return line
+  }
+
+  static func += (left: inout StyledLine, right: StyledLine) { left = left + right }
+
+  /// Columns that it takes.
+  var width: Int { pieces.reduce(0) { $0 + $1.text.count } }
+
+  /// - Parameter width: the columns there are; nil leaves the line as long as it is.
+  func text(width: Int?, hasColor: Bool) -> String {
+    var left = width ?? .max
+    let isCut = self.width > left
+    if isCut { left -= 1 }
+    var text = ""
+    for piece in pieces where left > 0 {
+      let shown = String(piece.text.prefix(left))
+      left -= shown.count
+      text +=
+        hasColor && piece.style != .plain
+        ? "\u{1B}[\(piece.style.rawValue)m\(shown)\u{1B}[0m" : shown
+    }
+    return isCut ? text + "…" : text
+  }
+
+  /// Errors quote what services answered: a control character must not reach the terminal.
+  private static func harmless(_ text: String) -> String {
+    let isControl = { (scalar: Unicode.Scalar) in
+      scalar.properties.generalCategory == .control || scalar.properties.generalCategory == .format
+    }
+    guard text.unicodeScalars.contains(where: isControl) else { return text }
+    return String(
+      String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? " " : $0 }))
+  }
+}

@@ -1,0 +1,140 @@
+import Foundation
+import Logging
+import Pipeline
+import Queue
+import Redis
+import ServiceLifecycle
+import Stores
+import TestSupport
+import Testing
+import Worker
+
+/// A private Redis, a SQLite file, a worker of this process on them, and the built `batchd` as a person runs it.
+final class CommandHarness: Sendable {
+  let redis: TestRedis
+  private let store: SQLiteStore
+
+  init(redisArguments: [String] = []) async throws {
+    redis = try await TestRedis(arguments: redisArguments)
+    store = try await SQLiteStore(path: "\(redis.folder)/store.sqlite")
+  }
+
+  /// What a command left behind.
+  struct Outcome {
+    let status: Int32
+    let output: String
+    let complaint: String
+    var lines: [String] { output.split(separator: "\n").map(String.init) }
+  }
+
+  /// Runs `batchd` on this Redis to its end.
+  func run(_ arguments: String..., input: String = "") async throws -> Outcome {
+    try await start(arguments, input: input).outcome()
+  }
+
+  /// Starts `batchd` on this Redis.
+  func start(_ arguments: [String], input: String = "") throws -> RunningCommand {
+    try RunningCommand(arguments + ["--redis", redis.url], input: input, folder: redis.folder)
+  }
+
+  /// Runs `body` beside a worker whose two stages run `handler`.
+  func withWorker(
+    _ name: String = "w1", handler: Handler, _ body: () async throws -> Void
+  ) async throws {
+    var configuration = WorkerConfiguration(
+      name: name, host: "test", version: "test",
+      pipelines: [
+        PipelineDefinition(
+          name: "demo",
+          stages: [
+            .init(stage: .setup, handler: handler), .init(stage: .extraction, handler: handler),
+          ])
+      ], defaultPipeline: "demo")
+    configuration.beatMilliseconds = 300
+    configuration.idleBeatMilliseconds = 300
+    let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let store = store
+    let queue = Queue(
+      try RedisConfiguration(url: redis.url), prefix: "batchd", worker: name,
+      limits: configuration.limits,
+      store: .init(
+        read: { try await store.epoch() }, raise: { try await store.raise(epoch: $0) }),
+      logger: logger)
+    let group = ServiceGroup(
+      configuration: .init(
+        services: [
+          .init(
+            service: Worker(configuration, queue: queue, store: store, logger: logger),
+            successTerminationBehavior: .gracefullyShutdownGroup)
+        ], logger: logger))
+    let task = Task { try await group.run() }
+    await eventually("worker \(name) is registered") {
+      try await redis.cli("ZCARD", "batchd:workers") != "0"
+    }
+    try await body()
+    await group.triggerGracefulShutdown()
+    try await task.value
+  }
+}
+
+/// A handler made of a closure.
+struct Handler: StageHandler {
+  let body: @Sendable (StageJob, StageContext) async throws -> JSON?
+
+  init(_ body: @escaping @Sendable (StageJob, StageContext) async throws -> JSON?) {
+    self.body = body
+  }
+
+  func run(_ job: StageJob, _ context: StageContext) async throws -> JSON? {
+    try await body(job, context)
+  }
+}
+
+/// `batchd` under way in a process of its own, its output in files so that nothing can block it.
+final class RunningCommand: @unchecked Sendable {
+  private let process = Process()
+  private let ended: AsyncStream<Int32>
+  private let base: String
+
+  /// The executable beside the test bundle.
+  private static let binary = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+    .appending(path: "batchd")
+
+  fileprivate init(_ arguments: [String], input: String, folder: String) throws {
+    base = "\(folder)/command-\(UUID().uuidString)"
+    for (suffix, text) in [("in", input), ("out", ""), ("err", "")] {
+      try Data(text.utf8).write(to: URL(filePath: "\(base).\(suffix)"))
+    }
+    process.executableURL = Self.binary
+    process.arguments = arguments
+    process.standardInput = FileHandle(forReadingAtPath: "\(base).in")
+    process.standardOutput = FileHandle(forWritingAtPath: "\(base).out")
+    process.standardError = FileHandle(forWritingAtPath: "\(base).err")
+    let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
+    ended = stream
+    process.terminationHandler = {
+      continuation.yield($0.terminationStatus)
+      continuation.finish()
+    }
+    try process.run()
+  }
+
+  deinit { if process.isRunning { process.terminate() } }
+
+  /// What it has written so far.
+  var output: String { get throws { try text("out") } }
+
+  /// What Ctrl-C sends.
+  func interrupt() { process.interrupt() }
+
+  /// Waits for the end.
+  func outcome() async throws -> CommandHarness.Outcome {
+    var status: Int32 = -1
+    for await code in ended { status = code }
+    return .init(status: status, output: try text("out"), complaint: try text("err"))
+  }
+
+  private func text(_ suffix: String) throws -> String {
+    try String(contentsOf: URL(filePath: "\(base).\(suffix)"), encoding: .utf8)
+  }
+}

@@ -1,0 +1,150 @@
+import Pipeline
+import TestSupport
+import Testing
+import Worker
+
+/// `watch` and `status` over a worker of this process.
+@Suite struct CommandWatchTests {
+  private static func objects(_ outcome: CommandHarness.Outcome) throws -> [JSON] {
+    try outcome.lines.map { try JSON(parsing: $0.utf8) }
+  }
+
+  @Test func watchTellsErrorsAndTheEnd() async throws {
+    let harness = try await CommandHarness()
+    let isOpen = Latch()
+    try await harness.withWorker(
+      handler: Handler { job, context in
+        try await isOpen.wait()
+        guard job.stage == .extraction else { return nil }
+        if job.batch == "n2" { throw StageError.permanent("403 Forbidden") }
+        try await context.checkpoint(["A": .done(.null), "B": .failed("gone")])
+        return nil
+      }
+    ) {
+      for id in ["n1", "n2"] {
+        _ = try await harness.run("enqueue", "--id", id, "--operation", "nightly", "A", "B")
+      }
+      await eventually("both run") { try await harness.redis.cli("ZCARD", "batchd:leases") == "2" }
+      // The name of a batch means its operation; without names it is found too.
+      let watches = try [["watch", "n1", "--json"], ["watch"]].map { try harness.start($0) }
+      await eventually("both watch") {
+        try watches.allSatisfy { try $0.output.contains("nightly") }
+      }
+      isOpen.set()
+      let lines = try Self.objects(try await watches[0].outcome())
+      let last = lines.last { $0["type"] == .string("progress") }
+      #expect(last?["operation"] == .string("nightly"))
+      #expect(last?["status"] == .string("completed_with_errors"))
+      #expect(last?["items_failed"] == .integer(3))
+      let ends = lines.filter { $0["event"] == .string("ended") }
+      #expect(ends.contains { $0["error"] == .string("403 Forbidden") })
+      #expect(ends.contains { $0["item_errors"] == .object(["B": .string("gone")]) })
+
+      let plain = try await watches[1].outcome()
+      #expect(plain.status == 1)
+      #expect(
+        plain.output.contains("n1 extraction: completed with errors; 1 of 2 items failed: B: gone"))
+      #expect(plain.output.contains("n2 extraction: failed: 403 Forbidden"))
+      #expect(!plain.output.contains("\u{1B}"))
+      #expect(try await harness.run("watch").output == "nothing is under way\n")
+    }
+  }
+
+  @Test func watchOutlivesARestartOfRedis() async throws {
+    let harness = try await CommandHarness(redisArguments: [
+      "--appendonly", "yes", "--appendfsync", "always",
+    ])
+    let isOpen = Latch()
+    try await harness.withWorker(
+      handler: Handler { _, _ in
+        try await isOpen.wait()
+        return nil
+      }
+    ) {
+      _ = try await harness.run("enqueue", "--id", "b1", "A")
+      await eventually("b1 runs") { try await harness.redis.cli("ZCARD", "batchd:leases") == "1" }
+      let watch = try harness.start(["watch", "b1"])
+      await eventually("it is watched") { try watch.output.contains("0/1 items") }
+      harness.redis.kill()
+      await eventually("it is said") { try watch.output.contains("no Redis, trying again: ") }
+      try await harness.redis.start()
+      await eventually("it goes on") { try watch.output.contains("Redis is back") }
+      isOpen.set()
+      let outcome = try await watch.outcome()
+      #expect(outcome.status == 0)
+      #expect(outcome.lines.last?.contains("1/1 items  completed") == true)
+    }
+  }
+
+  @Test func ctrlCEndsAWatchAsAShellExpects() async throws {
+    let harness = try await CommandHarness()
+    let isOpen = Latch()
+    try await harness.withWorker(
+      handler: Handler { _, _ in
+        try await isOpen.wait()
+        return nil
+      }
+    ) {
+      _ = try await harness.run("enqueue", "--id", "b1", "A")
+      await eventually("b1 runs") { try await harness.redis.cli("ZCARD", "batchd:leases") == "1" }
+      let watch = try harness.start(["watch"])
+      await eventually("it is watched") { try watch.output.contains("b1") }
+      watch.interrupt()
+      #expect(try await watch.outcome().status == 130)
+      isOpen.set()
+    }
+  }
+
+  @Test func statusShowsWhatIsWrong() async throws {
+    let harness = try await CommandHarness()
+    let isOpen = Latch()
+    try await harness.withWorker(
+      "night-1",
+      handler: Handler { job, _ in
+        if job.batch == "bad" { throw StageError.permanent("account is closed") }
+        try await isOpen.wait()
+        return nil
+      }
+    ) {
+      for id in ["bad", "b1", "b2", "b3"] {
+        let account = id == "bad" ? "bolt" : "acme"
+        _ = try await harness.run("enqueue", "--id", id, "--account", account, "A")
+      }
+      _ = try await harness.run("enqueue", "--id", "later", "--delay", "3600")
+      _ = try await harness.redis.cli("LPUSH", "batchd:enqueue", "nonsense")
+      let epoch = try await harness.redis.cli("HGET", "batchd:meta", "epoch")
+      _ = try await harness.redis.cli(
+        "FCALL", "batchd_gate_close", "1", "batchd", epoch, "workiz:acme", "90000", "429")
+      _ = try await harness.run("pause", "stage:demo:extraction")
+      for (command, key, count) in [
+        ("ZCARD", "failed", "1"), ("LLEN", "rejected", "1"), ("LLEN", "lane:demo:acme", "2"),
+        ("ZCARD", "delayed", "1"),
+      ] {
+        await eventually("\(key) holds \(count)") {
+          try await harness.redis.cli(command, "batchd:\(key)") == count
+        }
+      }
+      await eventually("the worker has said that one runs") {
+        try await harness.redis.cli("HGET", "batchd:worker:night-1", "running") == "1"
+      }
+      let status = try await harness.run("status")
+      #expect(status.status == 0)
+      for words in [
+        "PAUSED    stage:demo:extraction", "running   1 lease", "delayed   1, the next in 59m",
+        "lanes     1 busy, 2 waiting: demo:acme 2", "failed    1", "rejected  1",
+        "demo         0           0           -", "night-1", "workiz:acme     1m", "  429",
+        "account is closed",
+      ] {
+        #expect(status.output.contains(words), "\(words) in\n\(status.output)")
+      }
+      let json = try JSON(parsing: try await harness.run("status", "--json").output.utf8)
+      #expect(json["paused"] == .array([.string("stage:demo:extraction")]))
+      #expect(json["leases"] == .integer(1))
+      #expect(json["closed_gates"]?.array?.first?["reason"] == .string("429"))
+      #expect(json["workers"]?.array?.first?["running"] == .integer(1))
+      #expect(json["last_failed"]?.array?.first?["error"] == .string("account is closed"))
+      #expect(json["lanes"]?.array?.first?["holder"] == .string("b1"))
+      isOpen.set()
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import Foundation
+import Glibc
+import Pipeline
+import Redis
+import Simulators
+import TestSupport
+import Testing
+
+extension ProcessTests {
+  /// SIGTERM, as a deploy sends it.
+  @Suite struct DrainTests {
+    /// Far above what a drain takes (the handler's cancellation and two calls), for a machine that
+    /// others use too; what it took is printed.
+    static let limit = Duration.seconds(4)
+
+    /// One batch meets a SIGTERM in five stages, each time of another worker. It is large, so that its
+    /// pure stages take long enough to be met.
+    @Test func aBatchIsHandedBackInEachStageAndGoesOnAfterItsLastCheckpoint() async throws {
+      var settings = Site.Settings(jobs: 1_000)
+      settings.interval = 1
+      settings.worker = "gate_margin_ms = 2"
+      settings.simulator.latencyMilliseconds = 1
+      try await Site.with(settings) { site in
+        let account = site.world.accounts[0]
+        let living = account.jobs.filter { $0.state != "deleted" }.map(\.uuid)
+        try await site.enqueue("b1", account: account.name, items: living)
+        var checkpointed: Set<String> = []
+        for (index, stage) in Stage.allCases.dropFirst().enumerated() {
+          let worker = try site.worker("\(index % 2 + 1)")
+          await eventually(within: .seconds(60), "\(stage) runs") {
+            try await Self.isUnderWay("b1", in: stage, at: site)
+          }
+          try await Self.terminate(worker, site, batch: "b1", in: stage)
+          if stage == .extraction {
+            checkpointed = Set(try await Snapshot.take(site.client).checkpointed)
+            #expect(!checkpointed.isEmpty)
+          }
+        }
+        let last = try site.worker("9")
+        await site.waitForEnd(of: ["b1"], within: .seconds(60))
+        #expect(try await site.hash("progress:b1")["status"] == "completed")
+        try Self.expectNothingFetchedAgain(site, checkpointed.map { String($0.dropFirst(3)) })
+        try site.expectRowsAreRight()
+        last.send(SIGTERM)
+        #expect(await last.exitStatus(within: Self.limit) == 0)
+      }
+    }
+
+    /// Setup only takes time when it lists the account's jobs: five pages, half a second each.
+    @Test func aDiscoveryIsHandedBackInSetupAndGoesOnAtItsPage() async throws {
+      var settings = Site.Settings(jobs: 450)
+      settings.simulator.latencyMilliseconds = 0
+      settings.interval = 400
+      settings.worker = "gate_patience_ms = 2000"
+      try await Site.with(settings) { site in
+        let account = site.world.accounts[0].name
+        try await site.enqueue("b1", operation: "o1", account: account, items: [], discover: true)
+        let first = try site.worker("1")
+        await eventually("two pages are listed") {
+          try await site.hash("progress:o1")["total"].flatMap { Int($0) } ?? 0 > 20
+        }
+        try await Self.terminate(first, site, batch: "b1", in: .setup)
+        let listed = try Arrival.pages(site.arrivalsPath)
+        #expect((2...4).contains(listed))
+        let second = try site.worker("2")
+        await eventually("all pages are listed") {
+          try await site.hash("batch:b1")["status"] == "completed"
+        }
+        // A page that was asked for but not checkpointed when the signal came is asked for again.
+        #expect((5...6).contains(try Arrival.pages(site.arrivalsPath)))
+        #expect(try await site.hash("progress:o1")["total"] == "46")
+        #expect(try await site.hash("progress:o1")["items_total"] == "450")
+        second.send(SIGTERM)
+        #expect(await second.exitStatus(within: Self.limit) == 0)
+      }
+    }
+
+    /// A signal between the claim of a batch and the start of its handler: what arrives late is handed
+    /// back like what runs.
+    @Test func workClaimedAsTheSignalComesIsHandedBack() async throws {
+      var settings = Site.Settings(accounts: 20, jobs: 40)
+      settings.interval = 200
+      try await Site.with(settings) { site in
+        for account in site.world.accounts where !account.jobs.isEmpty {
+          try await site.enqueue(
+            "b-\(account.name)", operation: "o1", account: account.name,
+            items: account.jobs.map(\.uuid))
+        }
+        for round in 0..<60 {
+          let worker = try site.worker("\(round)")
+          // Claims begin a moment after this line: the signals sweep over that moment.
+          while !worker.output.contains("worker started"), worker.isRunning {
+            try await Task.sleep(for: .microseconds(200))
+          }
+          try await Task.sleep(for: .microseconds(round * 150))
+          worker.send(SIGTERM)
+          let status = await worker.exitStatus(within: Self.limit)
+          #expect(status == 0, "round \(round): \(worker.output)")
+          #expect(try await site.client.call(["ZCARD", "batchd:leases"]).integer == 0)
+        }
+        try await Self.expectNothingCharged(site)
+      }
+    }
+
+    private static func isUnderWay(
+      _ id: String, in stage: Stage, at site: Site
+    ) async throws -> Bool {
+      let batch = try await site.hash("batch:\(id)")
+      guard batch["stage"] == stage.rawValue, batch["place"] == "batchd:leases" else {
+        return false
+      }
+      return stage != .extraction || Int(batch["items_done"] ?? "") ?? 0 > 50
+    }
+
+    private static func terminate(
+      _ worker: Program, _ site: Site, batch id: String, in stage: Stage
+    ) async throws {
+      let sent = ContinuousClock.now
+      worker.send(SIGTERM)
+      #expect(await worker.exitStatus(within: limit) == 0, "\(stage): \(worker.output)")
+      print("SIGTERM in \(stage): ended after \(ContinuousClock.now - sent)")
+      let batch = try await site.hash("batch:\(id)")
+      #expect(batch["stage"] == stage.rawValue)
+      #expect(batch["place"] == "batchd:queue:workiz:\(stage.rawValue)")
+      #expect(batch["attempt"] == "1")
+      #expect(batch["retry_count"] == "0")
+      let last = try await QueueEvent.all(site.client).last { $0.batch == id }
+      #expect(last?.name == "handed_back" && last?.stage == stage.rawValue)
+      try await expectNothingCharged(site)
+    }
+
+    private static func expectNothingCharged(_ site: Site) async throws {
+      let names = Set(try await QueueEvent.all(site.client).map(\.name))
+      #expect(names.isDisjoint(with: ["crashed", "retrying", "requeued"]), "\(names)")
+    }
+
+    /// The request that the signal cut off, whose answer nobody kept, is the only one sent twice.
+    private static func expectNothingFetchedAgain(_ site: Site, _ checkpointed: [String]) throws {
+      let counts = Dictionary(try site.arrivals().map { ($0.uuid, 1) }, uniquingKeysWith: +)
+      #expect(counts.values.filter { $0 > 1 }.reduce(0) { $0 + $1 - 1 } <= 1)
+      for uuid in checkpointed { #expect(counts[uuid] == 1, "\(uuid)") }
+    }
+  }
+}

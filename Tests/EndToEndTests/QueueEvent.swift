@@ -1,0 +1,28 @@
+import Redis
+
+/// An entry of `batchd:events`.
+struct QueueEvent {
+  private let fields: [String: String]
+
+  var name: String { fields["event"] ?? "" }
+  var batch: String { fields["batch"] ?? "" }
+  var stage: String { fields["stage"] ?? "" }
+  var worker: String { fields["worker"] ?? "" }
+  /// Unix milliseconds by Redis's clock.
+  let milliseconds: Int64
+
+  /// Every event, oldest first; the tests keep the stream longer than they run.
+  static func all(_ client: RedisClient) async throws -> [QueueEvent] {
+    let reply = try await client.call(["XRANGE", "batchd:events", "-", "+"])
+    return (reply.array ?? []).compactMap { entry in
+      guard let parts = entry.array, parts.count == 2, let id = parts[0].text,
+        let pairs = parts[1].array
+      else { return nil }
+      var fields: [String: String] = [:]
+      for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+        fields[pairs[index].text ?? ""] = pairs[index + 1].text
+      }
+      return QueueEvent(fields: fields, milliseconds: Int64(id.prefix { $0 != "-" }) ?? 0)
+    }
+  }
+}
