@@ -84,6 +84,8 @@ let package = Package(
       name: "EndToEndTests",
       dependencies: ["Simulators", "Redis", "Pipeline", "TestSupport", grdb, logging]),
     .testTarget(name: "PackageTests"),
+    .testTarget(
+      name: "QueueTests", dependencies: ["Queue", "Redis", "Pipeline", "TestSupport", logging]),
     .testTarget(name: "RedisTests", dependencies: ["Redis", "TestSupport", logging, nioCore]),
     .testTarget(
       name: "SimulatorsTests",

@@ -21,6 +21,8 @@ struct JobRunner: Sendable {
       let held = HeldLease(
         claim, sent: assignment.sent, leaseMilliseconds: configuration.leaseMilliseconds)
       state.insert(held)
+      // What arrives after the drain has begun was not there to be told.
+      if state.isDraining, definition.onDrain != .finish { held.cancel(.draining) }
       let verdict = await attempt(claim, definition, held)
       current = await settle(verdict, claim, definition, held)
       state.remove(held)

@@ -59,6 +59,9 @@ import Worker
     // Nobody has loaded the functions yet: who reads does not, who acts does.
     #expect(try await harness.run("status").status == 0)
     #expect(try await harness.redis.cli("FUNCTION", "LIST") == "")
+    let stranger = try await harness.run("pause", "all")
+    #expect(stranger.complaint == "batchd: no worker ever used the prefix batchd\n")
+    try await harness.withWorker(handler: .init { _, _ in nil }, {})
     #expect(try await harness.run("pause", "all").output == "all: paused\n")
     #expect(
       try await harness.run("pause", "all", "--json").output

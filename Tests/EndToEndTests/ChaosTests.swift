@@ -55,12 +55,14 @@ extension ProcessTests {
       settings.simulator.intervalMilliseconds = interval
       settings.simulator.faults = 0.1
       settings.simulator.latencyMilliseconds = 5
+      // The margin is what the delays of requests may differ by. All processes share two processors
+      // here, with others, and a process may wait for one for tens of milliseconds.
       // Whoever is killed this often at random is no poison; that rule has a test of its own.
       settings.worker = """
         lease_ms = 3000
         beat_ms = 500
         idle_beat_ms = 1000
-        gate_margin_ms = 15
+        gate_margin_ms = 100
         max_crashes = 20
         """
       return settings
@@ -113,26 +115,26 @@ extension ProcessTests {
         "\(lost.values.reduce(0, +)) answers lost by \(excused.values.reduce(0, +)) crashes")
     }
 
-    /// One batch of an account under way at a time, in the order of admission: from its first claim
-    /// to its end.
+    /// One batch of an account under way at a time, from its first claim to its end, in the order of
+    /// admission (which is not quite that of the pushes: four workers admit at once).
     private static func checkLanes(_ events: [QueueEvent]) {
       var current: [Substring: String] = [:]
-      var order: [Substring: [String]] = [:]
+      var admitted: [Substring: [String]] = [:]
+      var begun: [Substring: [String]] = [:]
       for event in events {
         let account = event.batch.prefix { $0 != "-" }
         switch event.name {
+        case "admitted": admitted[account, default: []].append(event.batch)
         case "claimed":
-          if current[account] == nil { order[account, default: []].append(event.batch) }
+          if current[account] == nil { begun[account, default: []].append(event.batch) }
           #expect(current[account] ?? event.batch == event.batch)
           current[account] = event.batch
         case "ended": current[account] = nil
         default: break
         }
       }
-      #expect(order.count == 20)
-      for (account, batches) in order {
-        #expect(batches == (0..<10).map { "\(account)-\($0)" })
-      }
+      #expect(begun.values.map(\.count) == [Int](repeating: 10, count: 20))
+      #expect(begun == admitted)
     }
 
     private static func checkEnds(_ site: Site, _ operations: [String]) async throws {
@@ -231,14 +233,18 @@ private final class Crew: Sendable {
   /// Ends all of them in order.
   func stop() async throws {
     let workers = workers.withLock { $0 }
-    for worker in workers { worker.send(SIGTERM) }
+    for worker in workers {
+      // Before that a signal ends the process in its own way.
+      await eventually("it runs") { worker.output.contains("worker started") }
+      worker.send(SIGTERM)
+    }
     for worker in workers {
       #expect(await worker.exitStatus(within: .seconds(10)) == 0, "\(worker.output)")
     }
   }
 
   private func start(_ index: Int) throws -> Program {
-    try site.worker("\(index + 1)", niceness: 10)
+    try site.worker("\(index + 1)")
   }
 }
 

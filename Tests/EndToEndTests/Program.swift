@@ -16,11 +16,8 @@ final class Program: Sendable {
 
   /// Starts `batchd` or `batchd-dev`, which lie beside the test's executable.
   ///
-  /// - Parameters:
-  ///   - niceness: added to the priority; the services that a worker talks to stand for other
-  ///     machines, so a worker must not take the processor from them.
-  ///   - output: a file for standard output and standard error.
-  init(_ name: String, _ arguments: [String], niceness: Int = 0, output: String) throws {
+  /// - Parameter output: a file for standard output and standard error.
+  init(_ name: String, _ arguments: [String], output: String) throws {
     let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     let executable = URL(filePath: own).deletingLastPathComponent().appending(path: name).path
     var ends: [Int32] = [0, 0]
@@ -29,9 +26,9 @@ final class Program: Sendable {
     // As in TestRedis: exec keeps the shell's pid, and the end of the pipe without a line on it means
     // that the test process is gone.
     let watchdog = "read line <&3 || kill -9 $$"
-    let script = "exec 3<&0; (\(watchdog)) & exec nice -n \"$0\" \"$@\" 3<&- </dev/null"
+    let script = "exec 3<&0; (\(watchdog)) & exec \"$0\" \"$@\" 3<&- </dev/null"
     pid = try ChildProcess.spawn(
-      ["/bin/sh", "-c", script, "\(niceness)", executable] + arguments, standardInput: ends[0],
+      ["/bin/sh", "-c", script, executable] + arguments, standardInput: ends[0],
       output: output)
     close(ends[0])
     lifeline = ends[1]

@@ -109,9 +109,9 @@ final class Site: Sendable {
   }
 
   /// Starts `batchd work` under an instance name.
-  func worker(_ name: String, niceness: Int = 0) throws -> Program {
+  func worker(_ name: String) throws -> Program {
     try Program(
-      "batchd", ["work", "--config", configPath, "--instance", name], niceness: niceness,
+      "batchd", ["work", "--config", configPath, "--instance", name],
       output: "\(folder.path)/\(name)-\(UInt32.random(in: 0 ... .max)).log")
   }
 

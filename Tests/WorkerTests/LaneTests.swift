@@ -111,7 +111,7 @@ import Worker
     let worker = try harness.worker("w1", [.demo { _, _ in nil }])
     await harness.waitForWorker("w1")
     let clock = try await harness.redis.cli("TIME").split(separator: "\n").compactMap { Int64($0) }
-    let at = Timestamp(milliseconds: clock[0] * 1000 + clock[1] / 1000 + 700)
+    let at = Timestamp(milliseconds: clock[0] * 1000 + clock[1] / 1000 + 4_000)
     try await harness.enqueue(
       #"{"id":"delayed","delay":0.5}"#, #"{"id":"at","at":"\#(at)"}"#,
       #"{"id":"past","at":"2020-01-01T00:00:00+02:00"}"#)

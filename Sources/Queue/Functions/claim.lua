@@ -43,7 +43,7 @@ end
 local function park(c, id, b)
   b.place = c.p .. 'lane:' .. lane_name(b)
   call('RPUSH', b.place, id)
-  call('HSET', c.p .. 'batch:' .. id, 'place', b.place)
+  call('HSET', c.p .. 'batch:' .. id, 'place', b.place, 'updated_at', c.at)
 end
 
 -- Gives the lease; the batch's table holds what its hash does.

@@ -67,6 +67,11 @@ local function settle(c, id, b, fence, go_on, expiry)
     finish_batch(c, id, b, 'failed', 'all ' .. total .. ' items failed; see ' .. c.p .. 'errors:' .. id)
     return 'ended'
   end
+  if b.error then
+    -- What held the stage up is over.
+    b.error = nil
+    call('HDEL', c.p .. 'batch:' .. id, 'error')
+  end
   count_rest(c, b)
   local following = next_stage(b)
   if following then

@@ -121,9 +121,11 @@ local function stat(c, name, by)
   call('HINCRBY', c.p .. 'stats', name, by or 1)
 end
 
--- The batch as a table of strings; nil when there is none.
+-- The batch as a table of strings; nil when there is none, or when something else has its key: that is shown, and
+-- stops nobody.
 local function load(c, id)
-  local flat = call('HGETALL', c.p .. 'batch:' .. id)
+  local flat = redis.pcall('HGETALL', c.p .. 'batch:' .. id)
+  if flat.err then event(c, 'broken', id, {}, 'error', flat.err) end
   if #flat == 0 then return nil end
   local b = {}
   for i = 1, #flat, 2 do b[flat[i]] = flat[i + 1] end

@@ -9,7 +9,7 @@ define('recover', function(p, args)
   guard(c, args[1])
   local recovered = 0
   for _, id in ipairs(call('ZRANGE', c.leases, args[3], tonumber(args[3]) + tonumber(args[4]) - 1)) do
-    if call('HGET', p .. 'batch:' .. id, 'worker') == args[2] then
+    if redis.pcall('HGET', p .. 'batch:' .. id, 'worker') == args[2] then
       local b = load(c, id)
       if b.place == c.leases then
         if older(c, b) then requeue(c, id, b) else crashed(c, id, b, tonumber(args[5])) end

@@ -74,22 +74,39 @@ local function bury_workers(c)
   call('ZREMRANGEBYSCORE', c.p .. 'departed', '-inf', integer(c.now - SWEPT_FOR_MS))
 end
 
+-- Whether the batch's place does not exist, or was found missing after the batch came there: the first that is put back
+-- makes the list anew, and the others are homeless all the same.
+local function is_homeless(c, b)
+  if not b.place or b.place == '' then return true end
+  local gone = c.p .. 'gone'
+  if call('EXISTS', b.place) == 0 then
+    call('HSET', gone, b.place, c.at)
+    call('EXPIRE', gone, 86400)
+    return true
+  end
+  local gone_at = call('HGET', gone, b.place)
+  return gone_at and b.updated_at < gone_at
+end
+
 -- Walks the batches in small steps for one whose place does not exist: somebody deleted a list by hand.
 local function find_homeless(c)
   local meta = call('HMGET', c.p .. 'meta', 'scan_at', 'scan_cursor')
   if c.now - number(meta[1]) < 10000 then return end
   local page = call('SCAN', meta[2] or '0', 'MATCH', c.p .. 'batch:*', 'COUNT', 500)
   call('HSET', c.p .. 'meta', 'scan_at', integer(c.now), 'scan_cursor', page[1])
+  local long_ago = rfc3339(c.now - 60000)
   for _, key in ipairs(page[2]) do
     local id = string.sub(key, #c.p + 7)
-    local b = load(c, id)
-    if living(b) and b.stages and (not b.place or b.place == '' or call('EXISTS', b.place) == 0)
-      and b.updated_at < rfc3339(c.now - 60000) then
-      if b.status == 'retrying' then become(c, b, 'processing') end
-      enter(c, id, b, true)
-      call('HSET', key, 'place', b.place, 'status', b.status, 'updated_at', c.at)
-      event(c, 'repaired', id, b)
-    end
+    local _, problem = attempt(c, function()
+      local b = load(c, id)
+      if living(b) and b.stages and b.updated_at < long_ago and is_homeless(c, b) then
+        if b.status == 'retrying' then become(c, b, 'processing') end
+        enter(c, id, b, true)
+        call('HSET', key, 'place', b.place, 'status', b.status, 'updated_at', c.at)
+        event(c, 'repaired', id, b)
+      end
+    end)
+    if problem then event(c, 'broken', id, {}, 'error', problem) end
   end
 end
 

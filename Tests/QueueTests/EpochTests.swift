@@ -1,0 +1,111 @@
+import Pipeline
+import Queue
+import Redis
+import TestSupport
+import Testing
+
+/// Fences only grow, and a Redis that may have forgotten something begins a new epoch.
+@Suite struct EpochTests {
+  @Test func fencesOnlyGrow() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#, #"{"id":"b"}"#, #"{"id":"c"}"#)
+    var fences: [Fence] = []
+    for _ in 0..<5 {
+      let claims = try await bench.claim(count: 2)
+      fences += claims.map(\.lease.fence)
+      try await bench.queue.handBack(claims.map(\.lease), now: QueueBench.start)
+    }
+    #expect(fences.count == 10)
+    #expect(zip(fences, fences.dropFirst()).allSatisfy { $0 < $1 })
+  }
+
+  @Test func adoptRaisesTheEpochAboveTheStoresAndOnlyThen() async throws {
+    let bench = try await QueueBench(storeEpoch: 41)
+    try await bench.register()
+    #expect(bench.queue.adoption.epoch == 42)
+    #expect(bench.storeEpoch.value == 42)
+    func adopt(store: Int, seen: RedisArgument = "") async throws -> Int? {
+      try await bench.fcall("adopt", [.integer(store), seen, .integer(QueueBench.start)])
+        .array?[0].integer
+    }
+    #expect(try await adopt(store: 7) == 42)
+    #expect(try await adopt(store: 42) == 42)
+    #expect(try await adopt(store: 43) == 44)
+    // Of two that saw the clock jump in one epoch the first raises it.
+    #expect(try await adopt(store: 0, seen: 44) == 45)
+    #expect(try await adopt(store: 0, seen: 44) == 45)
+  }
+
+  @Test func everyVerbOfAnotherEpochIsRefused() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    let lease = Array(try await bench.claim()[0].lease)
+    let before = try await bench.queue.client.call(["HGETALL", "batchd:batch:a"])
+    let verbs: [(String, [RedisArgument])] = [
+      ("intake", ["w1", 1, 100]), ("admit", ["w1", 0]),
+      ("claim", ["w1", "r", "demo", "extraction", "queue", 1, 15_000]),
+      ("renew", ["w1", "1", 15_000, 0, 0, 0, 0]),
+      ("checkpoint", lease + [15_000, "0", "", 0, 0]), ("finish", [15_000, 0]),
+      ("fail", lease + ["", "no"]), ("snooze", lease + [1, "no"]), ("hand_back", [1] + lease),
+      ("tick", ["", 5_000, 3]), ("recover", ["w1", 0, 9, 3]), ("leave", ["w1"]),
+      ("outbox", ["w1", 9]), ("archive", [1, 1, 0]), ("gate_take", ["g", 1, 1, 1, "", ""]),
+      ("gate_confirm", ["g", 1, 0, 1, 1, "", ""]), ("gate_close", ["g", 1, "no"]),
+      ("register", ["w1", "1", "h", 1, "v", "s1", 1, "", 0, 0]),
+    ]
+    for (verb, arguments) in verbs {
+      for epoch: RedisArgument in [0, 2] {
+        let error = await #expect(throws: RedisError.self, "\(verb)") {
+          try await bench.fcall(verb, [epoch] + arguments)
+        }
+        #expect(error?.serverCode == "EPOCH", "\(verb)")
+      }
+    }
+    #expect(try await bench.queue.client.call(["HGETALL", "batchd:batch:a"]) == before)
+  }
+
+  @Test func leasesOfAnOlderEpochAreLostAndReturnedUncharged() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#, #"{"id":"b"}"#, #"{"id":"c"}"#)
+    let claims = try await bench.claim(count: 2)
+    // The store knows of a later epoch: this Redis is a backup.
+    bench.storeEpoch.raise(9)
+    try await bench.queue.readopt(afterClockJump: false)
+    #expect(bench.queue.adoption.epoch == 10)
+    let beat = try await bench.queue.renew(
+      claims.map(\.lease), boot: "1", lists: [QueueBench.list], counters: [],
+      leaseMilliseconds: QueueBench.lease, now: QueueBench.start)
+    #expect(beat.leases == [.lost, .lost])
+    let finished = try await bench.queue.finish(
+      [.init(claim: claims[0], output: nil, goesOn: false)], leaseMilliseconds: QueueBench.lease,
+      now: QueueBench.start)
+    guard case .lost = finished[0] else {
+      Issue.record("a lease of an older epoch was settled: \(finished[0])")
+      return
+    }
+    let tick = try await bench.queue.tick(maxCrashes: 3, now: QueueBench.start)
+    #expect(tick.moved == 2)
+    #expect(Set(try await bench.list("queue:demo:extraction").suffix(2)) == ["a", "b"])
+    #expect(try await bench.list("queue:demo:extraction").first == "c")
+    #expect(try await bench.field("batch:a", "crashes") == nil)
+    #expect(try await bench.claim()[0].lease.fence > claims[1].lease.fence)
+  }
+
+  @Test func aClockThatJumpedReapsNothing() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    _ = try await bench.claim()
+    let later = QueueBench.start + 60_000
+    let reply = try await bench.fcall(
+      "tick", [1, .integer(later - 5_001), 5_000, 3, .integer(later)])
+    #expect(reply.array?[0].text == "clock")
+    #expect(try await bench.field("batch:a", "place") == "batchd:leases")
+    let steady = try await bench.fcall(
+      "tick", [1, .integer(later - 4_999), 5_000, 3, .integer(later)])
+    #expect(steady.array?[0].text == "ok")
+    #expect(try await bench.field("batch:a", "place") == "batchd:suspects:demo:extraction")
+  }
+}

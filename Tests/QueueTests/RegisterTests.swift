@@ -1,0 +1,60 @@
+import Pipeline
+import Queue
+import Redis
+import TestSupport
+import Testing
+
+/// Who may work here.
+@Suite struct RegisterTests {
+  @Test func aLiveWorkerOfTheSameNameOnAnotherHostIsRefused() async throws {
+    let first = try await QueueBench()
+    try await first.register(host: "one")
+    let second = try await QueueBench(on: first.redis)
+    let error = await #expect(throws: QueueError.self) {
+      try await second.register(host: "two", boot: "2", now: QueueBench.start + 29_999)
+    }
+    #expect(error?.code == .twin)
+    #expect(
+      error?.message
+        == "TWIN worker w1 runs on host one with pid 7; give this one another instance name")
+    // Once it is silent the name is free; should it come back, it is told.
+    try await second.register(host: "two", boot: "2", now: QueueBench.start + 30_000)
+    let late = await #expect(throws: QueueError.self) {
+      try await first.queue.renew(
+        [], boot: "1", lists: [], counters: [], leaseMilliseconds: QueueBench.lease,
+        now: QueueBench.start + 31_000)
+    }
+    #expect(late?.code == .twin)
+    #expect(late?.message == "TWIN worker w1 was started again elsewhere (boot 2)")
+  }
+
+  @Test func anotherResultsStoreIsRefusedWithTheRemedy() async throws {
+    let bench = try await QueueBench()
+    try await bench.register(store: "s1")
+    let other = try await QueueBench("w2", on: bench.redis)
+    let error = await #expect(throws: QueueError.self) { try await other.register(store: "s2") }
+    #expect(error?.code == .store)
+    #expect(
+      error?.message
+        == "STORE results go to store s1, this worker is configured with store s2; use the same store, or HDEL batchd:store identity to move on purpose"
+    )
+    #expect(try await bench.field("worker:w2", "host") == nil)
+    _ = try await bench.queue.client.call(["HDEL", "batchd:store", "identity"])
+    try await other.register(store: "s2")
+    #expect(try await bench.field("store", "identity") == "s2")
+  }
+
+  @Test func aRestartedWorkerTakesBackItsOwnLeasesOnly() async throws {
+    let bench = try await QueueBench()
+    let other = try await QueueBench("w2", on: bench.redis)
+    try await bench.register()
+    try await other.register()
+    for number in 0..<600 { try await bench.admit(#"{"id":"b\#(number)"}"#) }
+    #expect(try await bench.claim(count: 550).count == 550)
+    #expect(try await other.claim(count: 50).count == 50)
+    try await bench.register(boot: "2")
+    #expect(try await bench.queue.recover(maxCrashes: 3, now: QueueBench.start) == 550)
+    #expect(try await bench.queue.client.call(["ZCARD", "batchd:leases"]).integer == 50)
+    #expect(try await bench.list("suspects:demo:extraction").count == 550)
+  }
+}
