@@ -2,8 +2,9 @@ public import Redis
 
 /// The rate limiter of one account or service, over all workers, by Redis's clock.
 ///
-/// Permissions lie on a grid of interval + margin, and each is used within the margin after its moment, as told by a
-/// monotonic clock: so two requests leave at least the interval apart, whatever the workers' wall clocks show.
+/// Permissions lie on a grid of interval + margin, and each is used within half the margin after its moment, as told by
+/// a monotonic clock; the other half is for the way to the service. So two requests arrive at least the interval apart,
+/// whatever the workers' wall clocks show.
 public struct Gate: Sendable {
   /// What asking led to.
   public enum Passage: Sendable, Equatable {
@@ -28,7 +29,7 @@ public struct Gate: Sendable {
   private let call: Call
 
   /// - Parameters:
-  ///   - marginMilliseconds: how late a permission may be used.
+  ///   - marginMilliseconds: how much delays may differ, on the way from Redis and to the service together.
   ///   - patienceMilliseconds: how far away a permission is worth waiting for.
   ///   - batch, fence: the stage job that asks; empty for a caller without one.
   public init(
@@ -54,17 +55,27 @@ public struct Gate: Sendable {
     case again
   }
 
+  /// Permissions in a row that came too late to be used before the caller is told.
+  private static let mostLate = 100
+
   /// Waits for a permission to send one request at the moment of the return.
+  /// - Throws: `RedisError` when Redis answers too slowly for the margin.
   public func pass() async throws -> Passage {
     var step = Step.again
-    while true {
+    for _ in 0..<Self.mostLate {
       switch step {
       case .passed(let passage): return passage
       case .again: step = try await take()
       case .confirm(let reservation): step = try await confirm(reservation)
       }
     }
+    throw RedisError(
+      code: .deadlineExceeded,
+      message: "gate \(name): Redis answers too slowly to use a permission within "
+        + "\(usableMilliseconds) ms; raise worker.gate_margin_ms")
   }
+
+  private var usableMilliseconds: Int { marginMilliseconds / 2 }
 
   private func take() async throws -> Step {
     let sent = ContinuousClock.now
@@ -80,8 +91,8 @@ public struct Gate: Sendable {
     let reservation = Reservation(at: at, generation: generation)
     switch parts[0].text {
     case "granted":
-      // A reply that took longer than the margin is no permission any more.
-      let inTime = ContinuousClock.now - sent <= .milliseconds(marginMilliseconds)
+      // A reply that took too long is no permission any more.
+      let inTime = ContinuousClock.now - sent <= .milliseconds(usableMilliseconds)
       return inTime ? .passed(.open) : .confirm(reservation)
     case "reserved":
       try await Task.sleep(
@@ -107,7 +118,7 @@ public struct Gate: Sendable {
     let moved = Reservation(at: at, generation: reservation.generation)
     switch parts[0].text {
     case "granted":
-      let left = at + marginMilliseconds - now
+      let left = at + usableMilliseconds - now
       let inTime = ContinuousClock.now - sent <= .milliseconds(left)
       return inTime ? .passed(.open) : .confirm(moved)
     case "early":

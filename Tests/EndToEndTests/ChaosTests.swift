@@ -1,8 +1,5 @@
 import Foundation
-import Glibc
-import Redis
 import Simulators
-import Synchronization
 import TestSupport
 import Testing
 
@@ -10,7 +7,6 @@ extension ProcessTests {
   /// Four workers that are killed at random while the service fails one request in ten.
   @Suite struct ChaosTests {
     private static let interval = 30
-    private static let workerCount = 4
 
     private static var seeds: [UInt64] {
       ProcessInfo.processInfo.environment["BATCHD_LONG"] == "1" ? [1, 2, 3] : [1]
@@ -27,19 +23,19 @@ extension ProcessTests {
       try await Site.with(Self.settings(seed)) { site in
         let operations = try await Self.enqueueAll(site)
         let watch = Watch()
-        let crew = Crew(site, count: Self.workerCount, seed: seed)
-        let kills = try await withThrowingTaskGroup(of: Int.self) { group in
+        let kills = RandomKills(site, workerCount: 4, seed: seed)
+        let killed = try await withThrowingTaskGroup(of: Int.self) { group in
           group.addTask { try await watch.run(site.client) }
-          group.addTask { try await crew.run() }
+          group.addTask { try await kills.run() }
           await site.waitForEnd(of: operations, within: .seconds(280))
           group.cancelAll()
           return try await group.reduce(0, +)
         }
-        try await crew.stop()
+        try await kills.stop()
         let seen = watch.seen
-        print("chaos, seed \(seed): \(kills) kills, \(seen.samples) samples")
+        print("chaos, seed \(seed): \(killed) kills, \(seen.samples) samples")
         #expect(seen.problems == [])
-        #expect(seen.samples > 100 && kills > 20)
+        #expect(seen.samples > 100 && killed > 20)
         let events = try await QueueEvent.all(site.client)
         try Self.checkArrivals(site, events, checkpointed: seen.checkpointed)
         Self.checkLanes(events)
@@ -153,110 +149,5 @@ extension ProcessTests {
         "SELECT count(*), sum(completed_items), sum(failed_items) FROM batch_processing_data")
       #expect(history == ["200|1960|40"])
     }
-  }
-}
-
-/// Looks at the whole queue again and again.
-private final class Watch: Sendable {
-  struct Seen {
-    var samples = 0
-    var problems: Set<String> = []
-    /// When each item was first seen checkpointed, in Unix milliseconds.
-    var checkpointed: [String: Int64] = [:]
-  }
-
-  private let state = Mutex(Seen())
-  var seen: Seen { state.withLock { $0 } }
-
-  /// Samples until it is cancelled, and once more.
-  func run(_ client: RedisClient) async throws -> Int {
-    while !Task.isCancelled {
-      note(try await Snapshot.take(client))
-      try? await Task.sleep(for: .milliseconds(40))
-    }
-    note(try await Task { try await Snapshot.take(client) }.value)
-    return 0
-  }
-
-  private func note(_ snapshot: Snapshot) {
-    state.withLock { seen in
-      seen.samples += 1
-      seen.problems.formUnion(snapshot.problems)
-      for key in snapshot.checkpointed where seen.checkpointed[key] == nil {
-        seen.checkpointed[key] = snapshot.milliseconds
-      }
-    }
-  }
-}
-
-/// The workers, killed in an order and at times that the seed decides.
-private final class Crew: Sendable {
-  private let site: Site
-  private let workers: Mutex<[Program]>
-  private let seed: UInt64
-
-  init(_ site: Site, count: Int, seed: UInt64) {
-    self.site = site
-    self.seed = seed
-    workers = Mutex([])
-    workerCount = count
-  }
-
-  private let workerCount: Int
-
-  /// Kills and restarts until it is cancelled.
-  /// - Returns: how often it killed.
-  func run() async throws -> Int {
-    var random = SplitMix(state: seed)
-    for index in 0..<workerCount {
-      let worker = try start(index)
-      workers.withLock { $0.append(worker) }
-    }
-    var kills = 0
-    while true {
-      do {
-        try await Task.sleep(for: .milliseconds(Int.random(in: 200...1_500, using: &random)))
-      } catch {
-        return kills
-      }
-      let index = Int.random(in: 0..<workerCount, using: &random)
-      await workers.withLock { $0[index] }.killNow()
-      kills += 1
-      // Mostly at once, as systemd would; sometimes so late that others take the work over.
-      let pause = Bool.random(using: &random) ? 0 : Int.random(in: 0...4_000, using: &random)
-      try? await Task.sleep(for: .milliseconds(pause))
-      let worker = try start(index)
-      workers.withLock { $0[index] = worker }
-    }
-  }
-
-  /// Ends all of them in order.
-  func stop() async throws {
-    let workers = workers.withLock { $0 }
-    for worker in workers {
-      // Before that a signal ends the process in its own way.
-      await eventually("it runs") { worker.output.contains("worker started") }
-      worker.send(SIGTERM)
-    }
-    for worker in workers {
-      #expect(await worker.exitStatus(within: .seconds(10)) == 0, "\(worker.output)")
-    }
-  }
-
-  private func start(_ index: Int) throws -> Program {
-    try site.worker("\(index + 1)")
-  }
-}
-
-/// Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014.
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
   }
 }

@@ -13,7 +13,7 @@ extension ProcessTests {
     /// others use too; what it took is printed.
     static let limit = Duration.seconds(4)
 
-    /// One batch meets a SIGTERM in five stages, each time of another worker. It is large, so that its
+    /// One batch meets a SIGTERM in five stages, each time another worker's. It is large, so that its
     /// pure stages take long enough to be met.
     @Test func aBatchIsHandedBackInEachStageAndGoesOnAfterItsLastCheckpoint() async throws {
       var settings = Site.Settings(jobs: 1_000)
@@ -46,10 +46,9 @@ extension ProcessTests {
       }
     }
 
-    /// Setup only takes time when it lists the account's jobs: five pages, half a second each.
+    /// Setup only takes time when it lists the account's jobs: five pages, one each 0.4 s.
     @Test func aDiscoveryIsHandedBackInSetupAndGoesOnAtItsPage() async throws {
       var settings = Site.Settings(jobs: 450)
-      settings.simulator.latencyMilliseconds = 0
       settings.interval = 400
       settings.worker = "gate_patience_ms = 2000"
       try await Site.with(settings) { site in

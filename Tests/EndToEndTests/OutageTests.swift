@@ -50,8 +50,7 @@ extension ProcessTests {
       var settings = Site.Settings(jobs: 38)
       settings.redisArguments = ["--appendonly", "yes"]
       settings.interval = 100
-      settings.worker += "\ndrain_ms = 2000"
-      settings.worker = settings.worker.replacing("drain_ms = 5000\n", with: "")
+      settings.worker = "lease_ms = 3000\nbeat_ms = 500\ndrain_ms = 2000"
       try await Site.with(settings) { site in
         let account = site.world.accounts[0]
         let first = try site.worker("1")

@@ -3,10 +3,10 @@
 --   PATIENCE_MS  a permission further away than this is not reserved
 --   ID FENCE     the stage job that asks, '' for none: a worker that lost its lease gets nothing
 -- -> [STATE, NOW, AT, GENERATION]
---    'granted' now: send within MARGIN_MS of the call; 'reserved': confirm at AT; 'closed': until AT at least;
+--    'granted' now: send within MARGIN_MS / 2 of the call; 'reserved': confirm at AT; 'closed': until AT at least;
 --    'lost'
--- Permissions lie on a grid of interval + margin by Redis's clock, so that two requests, each sent within the
--- margin after its permission, leave at least the interval apart.
+-- Permissions lie on a grid of interval + margin by Redis's clock, so that two requests, each sent within half the
+-- margin after its permission, arrive at least the interval apart while their ways differ by less than the other half.
 define('gate_take', function(p, args)
   local epoch, name, interval, margin, patience, id, fence = unpack(args, 1, 7)
   local c = open(p, args[8])
