@@ -32,6 +32,10 @@ extension Queue {
     guard let id = envelope.id else {
       throw EnvelopeError(field: "id", reason: "missing; a child batch needs a deterministic id")
     }
+    guard envelope.due == .now, envelope.size == nil, !envelope.isRerun else {
+      throw EnvelopeError(
+        field: "children", reason: "\(id): a child cannot have delay, at, size or rerun")
+    }
     return [
       .text(id), .text(envelope.operation ?? claim.operation),
       .text(envelope.pipeline ?? claim.list.pipeline), .text(envelope.account ?? ""),

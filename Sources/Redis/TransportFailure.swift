@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
@@ -8,7 +9,8 @@ enum TransportFailure {
     switch error {
     case let error as RedisError: error.message
     case let error as NIOConnectionError: text(of: error)
-    case let error as IOError: "\(error)"
+    // IOError's own words name the system call and its arguments.
+    case let error as IOError: String(cString: strerror(error.errnoCode))
     case ChannelError.connectTimeout: "no answer within the connect timeout"
     case NIOSSLError.uncleanShutdown: "Redis closed the connection"
     case NIOSSLError.handshakeFailed(let reason): handshake("\(reason)")

@@ -47,7 +47,7 @@ import Testing
   @Test func aSilentServerIsGivenUp() async throws {
     let redis = try await TestRedis()
     try await withClient(redis.url, timeoutMilliseconds: 300) { client in
-      _ = try await client.call(["PING"])
+      _ = try await client.call(["PING"], timeoutMilliseconds: 30_000)
       redis.suspend()
       #expect(await failure { try await client.call(["PING"]) }?.code == .deadlineExceeded)
       await eventually("the connection is given up") { !client.isConnected }

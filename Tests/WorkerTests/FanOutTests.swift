@@ -84,6 +84,26 @@ import Worker
     try await worker.stop()
   }
 
+  @Test func aChildThatCannotBeAdmittedAsAskedFailsItsParent() async throws {
+    let harness = try await WorkerHarness()
+    let worker = try harness.worker(
+      "w1",
+      [
+        .demo { _, context in
+          let child: JSON = .object(["id": .string("c1"), "delay": .integer(60)])
+          try await context.checkpoint([:], children: [child])
+          return nil
+        }
+      ])
+    try await harness.enqueue(#"{"id":"parent"}"#)
+    await harness.waitFor("failed", of: "batch:parent")
+    #expect(
+      try await harness.field("batch:parent", "error")
+        == "children: c1: a child cannot have delay, at, size or rerun")
+    #expect(try await harness.redis.cli("EXISTS", "batchd:batch:c1") == "0")
+    try await worker.stop()
+  }
+
   @Test func anOperationOfADeclaredSizeIsFinishedWhenItIsReached() async throws {
     let harness = try await WorkerHarness()
     let worker = try harness.worker("w1", [.demo { _, _ in nil }])
