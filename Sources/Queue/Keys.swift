@@ -16,7 +16,6 @@ public struct Keys: Sendable, Hashable {
   public var operations: String { "\(prefix):operations" }
   public var workers: String { "\(prefix):workers" }
   public var pipelines: String { "\(prefix):pipelines" }
-  public var store: String { "\(prefix):store" }
   public var meta: String { "\(prefix):meta" }
   public var stats: String { "\(prefix):stats" }
   public var events: String { "\(prefix):events" }
@@ -30,9 +29,6 @@ public struct Keys: Sendable, Hashable {
   public func errors(_ id: String) -> String { "\(prefix):errors:\(id)" }
   public func queue(_ list: StageList) -> String { "\(prefix):queue:\(list)" }
   public func suspects(_ list: StageList) -> String { "\(prefix):suspects:\(list)" }
-  public func lane(pipeline: String, account: String) -> String {
-    "\(prefix):lane:\(pipeline):\(account)"
-  }
   public func gate(_ name: String) -> String { "\(prefix):gate:\(name)" }
   public func worker(_ name: String) -> String { "\(prefix):worker:\(name)" }
 

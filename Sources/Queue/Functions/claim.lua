@@ -40,9 +40,9 @@ local function answered_before(c, key, request, worker)
   return reply
 end
 
+-- The holder of a paused account's lane waits at the front of its own lane.
 local function park(c, id, b)
-  b.place = c.p .. 'lane:' .. lane_name(b)
-  call('RPUSH', b.place, id)
+  enter(c, id, b)
   call('HSET', c.p .. 'batch:' .. id, 'place', b.place, 'updated_at', c.at)
 end
 

@@ -40,12 +40,7 @@ local function advance(c, id, b, mark, following, go_on, expiry)
     call('ZADD', c.leases, expiry, id)
   else
     leave_place(c, id, b)
-    if b.account and call('SISMEMBER', c.p .. 'paused', 'account:' .. b.account) == 1 then
-      b.place = c.p .. 'lane:' .. lane_name(b)
-      call('RPUSH', b.place, id)
-    else
-      push(c, id, b)
-    end
+    enter(c, id, b)
   end
   call('HSET', c.p .. 'batch:' .. id, 'stage', b.stage, 'place', b.place, 'attempt', b.attempt,
     'settled', b.settled, 'items_done', b.items_done, 'updated_at', c.at)
