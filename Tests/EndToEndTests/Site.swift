@@ -53,7 +53,8 @@ final class Site: Sendable {
 
   private init(_ settings: Settings) async throws {
     folder = try TestFolder()
-    redis = try await TestRedis(arguments: settings.redisArguments)
+    redis = try await TestRedis(
+      arguments: settings.redisArguments + ["--user"] + Self.documentedUser(password: "secret"))
     client = RedisClient(
       try RedisConfiguration(url: redis.url),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
@@ -66,6 +67,16 @@ final class Site: Sendable {
       return !port.isEmpty
     }
     try configure(settings, port: String(port))
+  }
+
+  /// The rights of `deploy/redis.acl` as arguments of redis-server: what workers run as in all these tests.
+  private static func documentedUser(password: String) throws -> [String] {
+    let file = URL(filePath: #filePath).deletingLastPathComponent()
+      .appending(path: "../../deploy/redis.acl").standardizedFileURL
+    let line = try String(contentsOf: file, encoding: .utf8)
+    return line.split(whereSeparator: \.isWhitespace).dropFirst().map {
+      $0 == ">CHANGE-THIS" ? ">\(password)" : String($0)
+    }
   }
 
   private static func simulator(
@@ -87,6 +98,8 @@ final class Site: Sendable {
     var text = """
       [redis]
       url = "\(redis.url)"
+      user = "batchd"
+      password_file = "redis-password"
       call_timeout_ms = 1000
       [store]
       path = "store.sqlite"
@@ -105,6 +118,7 @@ final class Site: Sendable {
       text += "[accounts.\(account.name)]\ntoken_file = \"token-\(account.name)\"\n"
       try Data(account.token.utf8).write(to: URL(filePath: "\(folder.path)/token-\(account.name)"))
     }
+    try Data("secret".utf8).write(to: URL(filePath: "\(folder.path)/redis-password"))
     try Data(text.utf8).write(to: URL(filePath: configPath))
   }
 
