@@ -19,7 +19,7 @@ extension ProcessTests {
         ]
         for words in others {
           let reply = try await site.redis.cli(
-            ["--user", "batchd", "--pass", "secret", "--no-auth-warning"] + words)
+            ["--user", "batchd", "--pass", Site.password, "--no-auth-warning"] + words)
           #expect(reply.hasPrefix("NOPERM"), "\(words): \(reply)")
         }
       }

@@ -31,6 +31,9 @@ final class Site: Sendable {
     }
   }
 
+  /// Of the user that workers are in Redis; nothing else contains it.
+  static let password = "redis-password-canary"
+
   let redis: TestRedis
   let client: RedisClient
   let world: WorkizWorld
@@ -54,7 +57,8 @@ final class Site: Sendable {
   private init(_ settings: Settings) async throws {
     folder = try TestFolder()
     redis = try await TestRedis(
-      arguments: settings.redisArguments + ["--user"] + Self.documentedUser(password: "secret"))
+      arguments: settings.redisArguments + ["--user"] + Self.documentedUser(password: Self.password)
+    )
     client = RedisClient(
       try RedisConfiguration(url: redis.url),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
@@ -118,14 +122,14 @@ final class Site: Sendable {
       text += "[accounts.\(account.name)]\ntoken_file = \"token-\(account.name)\"\n"
       try Data(account.token.utf8).write(to: URL(filePath: "\(folder.path)/token-\(account.name)"))
     }
-    try Data("secret".utf8).write(to: URL(filePath: "\(folder.path)/redis-password"))
+    try Data(Self.password.utf8).write(to: URL(filePath: "\(folder.path)/redis-password"))
     try Data(text.utf8).write(to: URL(filePath: configPath))
   }
 
   /// Starts `batchd work` under an instance name.
-  func worker(_ name: String) throws -> Program {
+  func worker(_ name: String, _ options: String...) throws -> Program {
     try Program(
-      "batchd", ["work", "--config", configPath, "--instance", name],
+      "batchd", ["work", "--config", configPath, "--instance", name] + options,
       output: "\(folder.path)/\(name)-\(UInt32.random(in: 0 ... .max)).log")
   }
 
@@ -162,6 +166,8 @@ final class Site: Sendable {
       return try await self.client.call(["XLEN", "batchd:ended"]).integer == 0
     }
   }
+
+  func killSimulator() { simulator.send(SIGKILL) }
 
   func arrivals() throws -> [Arrival] { try Arrival.read(arrivalsPath) }
 

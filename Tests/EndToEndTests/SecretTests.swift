@@ -1,0 +1,50 @@
+import Foundation
+import Redis
+import Simulators
+import TestSupport
+import Testing
+
+extension ProcessTests {
+  /// Tokens stand in the paths of Workiz's addresses, and errors like to quote addresses.
+  @Suite struct SecretTests {
+    @Test func tokensAndPasswordsAreNowhere() async throws {
+      var settings = Site.Settings(accounts: 2, jobs: 10)
+      settings.simulator.faults = 0.2
+      settings.redisArguments = ["--rdbcompression", "no"]
+      try await Site.with(settings) { site in
+        let worker = try site.worker("1", "--log-level", "trace")
+        for account in site.world.accounts {
+          try await site.enqueue(
+            "\(account.name)-1", account: account.name, items: account.jobs.map(\.uuid))
+        }
+        await site.waitForEnd(of: site.world.accounts.map { "\($0.name)-1" }, within: .seconds(60))
+        site.killSimulator()
+        let account = site.world.accounts[0]
+        try await site.enqueue(
+          "late", account: account.name, items: account.jobs.prefix(2).map(\.uuid))
+        await eventually("a request without a service has failed") {
+          try await site.hash("batch:late")["error"] != nil
+        }
+        let command = try Data(contentsOf: URL(filePath: "/proc/\(worker.pid)/cmdline"))
+        worker.send(SIGTERM)
+        _ = await worker.exitStatus()
+        _ = try await site.redis.cli("SAVE")
+        let places = [
+          ("argv", command), ("log", Data(worker.output.utf8)),
+          ("Redis", try Data(contentsOf: URL(filePath: "\(site.redis.folder)/dump.rdb"))),
+          ("store", try Data(contentsOf: URL(filePath: site.storePath))),
+        ]
+        let secrets = site.world.accounts.map(\.token) + [Site.password]
+        for (place, bytes) in places {
+          #expect(!bytes.isEmpty)
+          for secret in secrets where bytes.range(of: Data(secret.utf8)) != nil {
+            Issue.record("\(secret) stands in \(place)")
+          }
+        }
+        // What is searched is not compressed or empty: ordinary words of the run are found.
+        #expect(places[2].1.range(of: Data("late".utf8)) != nil)
+        #expect(places[3].1.range(of: Data(account.jobs[0].uuid.utf8)) != nil)
+      }
+    }
+  }
+}
