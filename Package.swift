@@ -73,6 +73,12 @@ let package = Package(
     .executableTarget(name: "batchd-dev", dependencies: ["Simulators", argumentParser]),
     // Tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .executableTarget(
+      name: "TestWorker",
+      dependencies: [
+        "Redis", "Queue", "Stores", "Worker", "Stages", "Pipeline", lifecycle, logging, unixSignals,
+      ],
+      path: "Tests/TestWorker"),
     .testTarget(
       name: "BatchdTests",
       dependencies: [
@@ -82,7 +88,7 @@ let package = Package(
     .testTarget(name: "ModelTests", dependencies: ["Redis", "TestSupport", logging]),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["Simulators", "Redis", "Pipeline", "TestSupport", grdb, logging]),
+      dependencies: ["Simulators", "Redis", "Pipeline", "TestSupport", "TestWorker", grdb, logging]),
     .testTarget(name: "PackageTests"),
     .testTarget(
       name: "QueueTests", dependencies: ["Queue", "Redis", "Pipeline", "TestSupport", logging]),
