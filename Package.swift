@@ -85,6 +85,10 @@ let package = Package(
         "batchd", "Worker", "Queue", "Redis", "Stores", "Pipeline", "TestSupport", lifecycle,
         logging,
       ]),
+    .testTarget(
+      name: "FuzzTests",
+      dependencies: ["batchd", "Stages", "Stores", "Worker", "Redis", "Pipeline"],
+      exclude: ["Corpus", "Driver.swift"]),
     .testTarget(name: "ModelTests", dependencies: ["Redis", "TestSupport", logging]),
     .testTarget(
       name: "EndToEndTests",
@@ -108,6 +112,27 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// deploy/fuzz: an executable that libFuzzer drives, made of the checks that FuzzTests replays. No executable can import
+// another, so `batchd` is a plain module then, of the files that read the configuration.
+if Context.environment["BATCHD_FUZZ"] != nil {
+  package.products = []
+  package.targets.removeAll { $0.type == .test || $0.type == .executable }
+  package.targets += [
+    .target(
+      name: "batchd", dependencies: ["Worker", "Pipeline", toml],
+      sources: [
+        "Configuration.swift", "ConfigurationChecks.swift", "ConfigurationError.swift",
+        "ConfigurationFile.swift", "ConfigurationKey.swift", "ConfigurationKeys.swift",
+        "ConfigurationReader.swift", "ConfigurationText.swift", "EditDistance.swift",
+        "KeyLines.swift", "SecretSource.swift", "TextFile.swift",
+      ]),
+    .executableTarget(
+      name: "batchd-fuzz",
+      dependencies: ["batchd", "Stages", "Stores", "Worker", "Redis", "Pipeline"],
+      path: "Tests/FuzzTests", exclude: ["Corpus", "CorpusTests.swift", "JSONTests.swift"]),
+  ]
+}
 
 for target in package.targets where target.type != .system {
   target.swiftSettings = [

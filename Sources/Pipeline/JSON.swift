@@ -2,8 +2,8 @@ import FoundationEssentials
 
 /// A JSON value of any shape: payloads, items, outputs, documents of services with unstable types.
 ///
-/// Integers that fit 64 bits stay integers; every other number becomes a `Double`.
-public enum JSON: Sendable, Hashable, Codable {
+/// Whole numbers that fit 64 bits are integers; every other number becomes a `Double`.
+public enum JSON: Sendable, Hashable, Encodable {
   case null
   case bool(Bool)
   case integer(Int64)
@@ -12,32 +12,15 @@ public enum JSON: Sendable, Hashable, Codable {
   case array([JSON])
   case object([String: JSON])
 
-  /// Parses one JSON text.
-  /// - Throws: `DecodingError` when `bytes` is not JSON in UTF-8.
+  /// Parses one JSON text. Of a key that stands twice in an object the first counts; a number that is a whole one of
+  /// 64 bits is an integer, however it is written.
+  /// - Throws: `DecodingError` when `bytes` is not JSON in UTF-8, or nested deeper than 512 levels.
   public init(parsing bytes: some Sequence<UInt8>) throws {
-    // Foundation would take UTF-16 and UTF-32 too. Neither is without NUL, JSON in UTF-8 always is.
-    guard !bytes.contains(0) else {
-      throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "not UTF-8"))
-    }
-    self = try JSONDecoder().decode(JSON.self, from: Data(bytes))
-  }
-
-  public init(from decoder: any Decoder) throws {
-    let container = try decoder.singleValueContainer()
-    if container.decodeNil() {
-      self = .null
-    } else if let value = try? container.decode(String.self) {
-      self = .string(value)
-    } else if let value = try? container.decode(Int64.self) {
-      self = .integer(value)
-    } else if let value = try? container.decode(Double.self) {
-      self = .number(value)
-    } else if let value = try? container.decode(Bool.self) {
-      self = .bool(value)
-    } else if let value = try? container.decode([String: JSON].self) {
-      self = .object(value)
-    } else {
-      self = .array(try container.decode([JSON].self))
+    do {
+      self = try JSONParser.parse(Array(bytes))
+    } catch {
+      throw DecodingError.dataCorrupted(
+        .init(codingPath: [], debugDescription: "not JSON in UTF-8"))
     }
   }
 
