@@ -11,31 +11,47 @@ internal import Synchronization
   internal import Darwin
 #endif
 
-/// Opens connections: transport, TLS, AUTH, SELECT.
+/// Opens connections: transport, TLS, AUTH, SELECT; by way of the Sentinels where there are some.
 enum ConnectionOpener {
   /// How soon a peer that vanished without a word is noticed on a connection where nothing is sent.
   private enum KeepAlive {
-    static let idleSeconds = 10
-    static let everySeconds = 5
-    static let probes = 3
-    static let unacknowledgedMilliseconds = 20_000
+    static let idleSeconds = 3
+    static let everySeconds = 1
+    static let probes = 2
+    static let unacknowledgedMilliseconds = 5_000
   }
 
   /// Throws `notConnected`, `configuration` or CancellationError; nothing is left open then.
   static func open(
     _ configuration: RedisConfiguration, silence: TimeAmount
   ) async throws -> RedisConnection {
+    guard case .sentinel(let hosts, let service, _) = configuration.endpoint else {
+      return try await open(configuration, as: .primary, silence: silence)
+    }
+    do {
+      return try await Sentinels(hosts: hosts, service: service, configuration)
+        .connect(silence: silence)
+    } catch let error as RedisError where error.code == .notConnected {
+      throw notConnected(configuration, error.message)
+    }
+  }
+
+  /// Opens a connection to the very address of the configuration; `role` is what has to be there.
+  static func open(
+    _ configuration: RedisConfiguration, as role: ServerRole, silence: TimeAmount
+  ) async throws -> RedisConnection {
     let deadline =
       NIODeadline.now() + .milliseconds(Int64(configuration.connectTimeoutMilliseconds))
-    let connection = try await connect(configuration, silence: silence)
+    let connection = try await connect(configuration, as: role, silence: silence)
     do {
-      try await Handshake.perform(on: connection, configuration, deadline: deadline)
+      try await Handshake.perform(
+        on: connection, configuration, role: role, deadline: deadline)
       return connection
     } catch let error as RedisError {
       // A transport that failed meanwhile (TLS, most often) knows more than the call does.
       let reason = error.code == .server ? error : connection.closed ?? error
       await connection.close()
-      throw notConnected(configuration, reason.message)
+      throw notConnected(configuration, as: role, reason.message)
     } catch {
       await connection.close()
       throw error
@@ -43,7 +59,7 @@ enum ConnectionOpener {
   }
 
   private static func connect(
-    _ configuration: RedisConfiguration, silence: TimeAmount
+    _ configuration: RedisConfiguration, as role: ServerRole, silence: TimeAmount
   ) async throws -> RedisConnection {
     let context = try TransportSecurity.context(configuration)
     // NIO's connect does not see cancellation; its channels do.
@@ -68,13 +84,15 @@ enum ConnectionOpener {
             unixDomainSocketPath: path, channelInitializer: initialize)
         case .tcp(let host, let port, _):
           try await bootstrap.connect(host: host, port: port, channelInitializer: initialize)
+        case .sentinel:
+          throw RedisError(code: .configuration, message: "Sentinels were not asked for an address")
         }
       } onCancel: {
         attempts.cancel()
       }
     } catch {
       try Task.checkCancellation()
-      throw notConnected(configuration, TransportFailure.text(of: error))
+      throw notConnected(configuration, as: role, TransportFailure.text(of: error))
     }
   }
 
@@ -103,10 +121,12 @@ enum ConnectionOpener {
   }
 
   private static func notConnected(
-    _ configuration: RedisConfiguration, _ reason: String
+    _ configuration: RedisConfiguration, as role: ServerRole = .primary, _ reason: String
   ) -> RedisError {
-    RedisError(
-      code: .notConnected, message: "cannot use Redis at \(configuration.displayName): \(reason)")
+    let what = role == .sentinel ? "Sentinel" : "Redis"
+    return RedisError(
+      code: .notConnected,
+      message: "cannot use \(what) at \(configuration.displayName): \(reason)")
   }
 }
 

@@ -4,7 +4,8 @@ internal import NIOCore
 /// (a Redis that still loads its data answers everything but the PING).
 enum Handshake {
   static func perform(
-    on connection: RedisConnection, _ configuration: RedisConfiguration, deadline: NIODeadline
+    on connection: RedisConnection, _ configuration: RedisConfiguration, role: ServerRole,
+    deadline: NIODeadline
   ) async throws {
     if let password = configuration.password {
       let owner = configuration.user.map { [RedisArgument.text($0)] } ?? []
@@ -27,9 +28,13 @@ enum Handshake {
     } catch let error as RedisError where error.serverCode == "NOPERM" {
       // An ACL without +ping has answered, which is all that was asked.
     } catch let error as RedisError where error.serverCode == "NOAUTH" {
-      throw RedisError(
-        code: .server, message: error.message + " — put user and password into the URL")
+      let remedy =
+        role == .sentinel
+        ? "give the Sentinels' own password: sentinel_password"
+        : "put user and password into the URL"
+      throw RedisError(code: .server, message: error.message + " — " + remedy)
     }
+    try await role.verify(on: connection, deadline: deadline)
   }
 
   private static func call(

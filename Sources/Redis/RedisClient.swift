@@ -1,6 +1,7 @@
 public import Logging
 internal import NIOCore
 internal import NIOPosix
+internal import Synchronization
 
 /// Redis for many tasks: one shared connection that `run` keeps alive, and dedicated ones for
 /// blocking commands.
@@ -9,6 +10,7 @@ public final class RedisClient: Sendable {
   private let logger: Logger
   private let prepare: @Sendable (RedisConnection) async throws -> Void
   private let shared: SharedConnection
+  private let reconnected = Mutex<@Sendable () -> Void>({})
 
   /// `prepare` runs on every new connection, shared or dedicated, before anybody else may use it. If
   /// it throws, the connection is closed and, for the shared one, tried again after a pause.
@@ -28,6 +30,12 @@ public final class RedisClient: Sendable {
   /// Why it is not connected, for a status line; nil while it is.
   public var lastFailure: String? { shared.failure }
 
+  /// Runs `body` whenever the shared connection was lost and is there again: what broke it may have broken
+  /// dedicated ones without a word.
+  public func onReconnect(_ body: @escaping @Sendable () -> Void) {
+    reconnected.withLock { $0 = body }
+  }
+
   /// Keeps the shared connection alive, trying forever, until the task is cancelled; then closes it,
   /// and every call from then on fails with `closed`. Throws `configuration` at once if the
   /// certificate files cannot be used. Run it once.
@@ -42,6 +50,7 @@ public final class RedisClient: Sendable {
         let start = NIODeadline.now()
         logger.info("connected to Redis", metadata: address)
         shared.begin(connection)
+        reconnected.withLock { $0 }()
         await connection.untilClosed()
         let reason = connection.closed?.message ?? "the connection ended"
         await connection.close()

@@ -3,6 +3,22 @@ public struct RedisConfiguration: Sendable {
   enum Endpoint: Sendable, Hashable {
     case tcp(host: String, port: Int, tls: Bool)
     case unix(path: String)
+    /// The Sentinels that know where the primary of `service` is; `tls` is for them and for it.
+    case sentinel(hosts: [Host], service: String, tls: Bool)
+
+    var usesTLS: Bool {
+      switch self {
+      case .tcp(_, _, let tls), .sentinel(_, _, let tls): tls
+      case .unix: false
+      }
+    }
+  }
+
+  struct Host: Sendable, Hashable, CustomStringConvertible {
+    let name: String
+    let port: Int
+
+    var description: String { name.contains(":") ? "[\(name)]:\(port)" : "\(name):\(port)" }
   }
 
   var endpoint: Endpoint
@@ -12,6 +28,9 @@ public struct RedisConfiguration: Sendable {
   public var password: String?
   /// Selected on every new connection.
   public var database = 0
+  /// The Sentinels' own ACL user and password, with `redis+sentinel://` only; nil sends no AUTH.
+  public var sentinelUser: String?
+  public var sentinelPassword: String?
   /// PEM file of the CAs to trust, instead of the system's. With `rediss://` only, as the next two.
   public var caFile: String?
   /// PEM file of the client certificate and its chain.
@@ -30,7 +49,10 @@ public struct RedisConfiguration: Sendable {
   public var clientName = "batchd"
 
   /// Reads `redis://[user[:password]@]host[:port][/db]`, `rediss://…` (TLS), and
-  /// `unix:///path/to.sock[?db=N]` or `redis+unix://…`. User and password may be percent-encoded.
+  /// `unix:///path/to.sock[?db=N]` or `redis+unix://…`, and
+  /// `redis+sentinel://[user[:password]@]host[:port],…/service[/db]` (`rediss+sentinel://` with TLS),
+  /// with the Sentinels' own `?sentinel_username=…&sentinel_password=…`. What is secret may be
+  /// percent-encoded.
   /// Throws `RedisError` (`configuration`), which repeats nothing that could be a password.
   public init(url: String) throws {
     let parts = try RedisURL(url)
@@ -38,6 +60,8 @@ public struct RedisConfiguration: Sendable {
     user = parts.user
     password = parts.password
     database = parts.database
+    sentinelUser = parts.sentinelUser
+    sentinelPassword = parts.sentinelPassword
   }
 
   /// The address without the password, for log lines.
@@ -46,8 +70,12 @@ public struct RedisConfiguration: Sendable {
     let db = database == 0 ? "" : "\(database)"
     switch endpoint {
     case .tcp(let host, let port, let tls):
-      let name = host.contains(":") ? "[\(host)]" : host
-      return "\(tls ? "rediss" : "redis")://\(who)\(name):\(port)\(db.isEmpty ? "" : "/\(db)")"
+      let name = Host(name: host, port: port)
+      return "\(tls ? "rediss" : "redis")://\(who)\(name)\(db.isEmpty ? "" : "/\(db)")"
+    case .sentinel(let hosts, let service, let tls):
+      let names = hosts.map(\.description).joined(separator: ",")
+      return "\(tls ? "rediss" : "redis")+sentinel://\(who)\(names)/\(service)"
+        + (db.isEmpty ? "" : "/\(db)")
     case .unix(let path):
       return "unix://\(who)\(path)\(db.isEmpty ? "" : "?db=\(db)")"
     }

@@ -34,8 +34,14 @@ public final class RedisConnection: Sendable {
   func call(_ arguments: [RedisArgument], deadline: NIODeadline) async throws -> RedisValue {
     let command = CollectionOfOne(try CommandFormatter.format(arguments))
     let value = try await exchange(command, replies: 1, deadline: deadline)
-    if case .error(let error) = value { throw error }
-    return value
+    guard case .error(let error) = value else { return value }
+    guard ServerRole.isDemoted(error) else { throw error }
+    // Nothing was executed. The connection would stay open for as long as the server lives, and refuse.
+    let demoted = RedisError(
+      code: .notConnected, message: "Redis is not a primary any more (\(error.serverCode))")
+    core.close(demoted)
+    channel.close(promise: nil)
+    throw demoted
   }
 
   /// Sends commands in one write and returns their replies in order; server errors are values.

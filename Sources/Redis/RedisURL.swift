@@ -4,14 +4,18 @@ struct RedisURL {
   var user: String?
   var password: String?
   var database = 0
+  var sentinelUser: String?
+  var sentinelPassword: String?
 
   init(_ url: String) throws {
     guard let colon = url.firstRange(of: "://") else {
-      throw Self.error("has no scheme; write redis://, rediss:// or unix://")
+      throw Self.error("has no scheme; write \(Self.schemes)")
     }
     let scheme = url[..<colon.lowerBound].lowercased()
+    let hasSentinels = scheme.hasSuffix("+sentinel")
     var rest = url[colon.upperBound...]
-    let query = Self.cut(&rest, after: "?")
+    // Its options may hold a password, and that an "@", which must not make a user name of the rest.
+    let query = hasSentinels ? Self.cutFirst(&rest, after: "?") : Self.cut(&rest, after: "?")
     // The last "@", so that a password that holds one and was not encoded still works.
     if !rest.hasPrefix("/"), let at = rest.lastIndex(of: "@") {
       let owner = rest[..<at]
@@ -27,7 +31,14 @@ struct RedisURL {
       if let path = Self.cut(&rest, after: "/"), !path.isEmpty {
         database = try Self.database(path)
       }
-      endpoint = try Self.address(rest, tls: scheme == "rediss")
+      let (host, port) = try Self.host(rest, port: 6379)
+      endpoint = .tcp(host: host, port: port, tls: scheme == "rediss")
+    case "redis+sentinel", "rediss+sentinel":
+      let path = Self.cutFirst(&rest, after: "/") ?? ""
+      let parts = path.split(separator: "/", maxSplits: 1)
+      if parts.count == 2 { database = try Self.database(parts[1]) }
+      endpoint = try Self.sentinels(
+        rest, service: parts.first, tls: scheme.hasPrefix("rediss"))
     case "unix", "redis+unix":
       let path = try Self.decode(rest)
       guard path.hasPrefix("/") else {
@@ -35,15 +46,45 @@ struct RedisURL {
       }
       endpoint = .unix(path: path)
     default:
-      throw Self.error("has the scheme “\(scheme)”; write redis://, rediss:// or unix://")
+      throw Self.error("has the scheme “\(scheme)”; write \(Self.schemes)")
     }
-    guard let query else { return }
-    for option in query.split(separator: "&") {
-      guard option.hasPrefix("db=") else {
-        throw Self.error("has an option other than db=N after “?”")
+    for option in (query ?? "").split(separator: "&") {
+      let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      switch (parts[0], parts.last!) {
+      case ("db", let number) where parts.count == 2: database = try Self.database(number)
+      case ("sentinel_username", let name) where hasSentinels: sentinelUser = try Self.decode(name)
+      case ("sentinel_password", let word) where hasSentinels:
+        sentinelPassword = try Self.decode(word)
+      default:
+        throw Self.error(
+          "has an option other than db=N\(hasSentinels ? ", sentinel_username= or sentinel_password=" : "") after “?”"
+        )
       }
-      database = try Self.database(option.dropFirst(3))
     }
+  }
+
+  private static let schemes =
+    "redis://, rediss:// (TLS), unix://, redis+sentinel:// or rediss+sentinel://"
+
+  private static func sentinels(
+    _ text: Substring, service: Substring?, tls: Bool
+  ) throws -> RedisConfiguration.Endpoint {
+    guard let service = try service.map(Self.decode), !service.isEmpty else {
+      throw Self.error("names no service; write redis+sentinel://HOST:26379,HOST:26379/SERVICE")
+    }
+    let hosts = try text.split(separator: ",", omittingEmptySubsequences: false).map {
+      let (name, port) = try Self.host($0, port: 26_379)
+      return RedisConfiguration.Host(name: name, port: port)
+    }
+    return .sentinel(hosts: hosts, service: service, tls: tls)
+  }
+
+  private static func cutFirst(
+    _ text: inout Substring, after separator: Character
+  ) -> Substring? {
+    guard let index = text.firstIndex(of: separator) else { return nil }
+    defer { text = text[..<index] }
+    return text[text.index(after: index)...]
   }
 
   /// Takes what follows the first separator off the text.
@@ -55,9 +96,9 @@ struct RedisURL {
     return text[text.index(after: index)...]
   }
 
-  private static func address(
-    _ text: Substring, tls: Bool
-  ) throws -> RedisConfiguration.Endpoint {
+  private static func host(
+    _ text: Substring, port standard: Int
+  ) throws -> (name: String, port: Int) {
     var host = text
     var port: Substring?
     if text.hasPrefix("["), let end = text.firstIndex(of: "]") {
@@ -70,11 +111,11 @@ struct RedisURL {
       port = text[text.index(after: colon)...]
     }
     guard !host.isEmpty else { throw error("names no host") }
-    let number = port.map { Int($0) ?? 0 } ?? 6379
+    let number = port.map { Int($0) ?? 0 } ?? standard
     guard (1...65_535).contains(number) else {
       throw error("has a port that is not a number from 1 to 65535")
     }
-    return .tcp(host: String(host), port: number, tls: tls)
+    return (String(host), number)
   }
 
   private static func database(_ text: Substring) throws -> Int {

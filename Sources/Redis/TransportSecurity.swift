@@ -6,7 +6,7 @@ enum TransportSecurity {
   /// without TLS. Throws `configuration` naming the file that cannot be used.
   static func context(_ configuration: RedisConfiguration) throws -> NIOSSLContext? {
     let files = [configuration.caFile, configuration.certificateFile, configuration.keyFile]
-    guard case .tcp(_, _, tls: true) = configuration.endpoint else {
+    guard configuration.endpoint.usesTLS else {
       guard files.allSatisfy({ $0 == nil }) else {
         throw error("certificate files are configured, but the URL is not rediss://")
       }

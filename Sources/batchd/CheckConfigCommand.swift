@@ -33,10 +33,15 @@ struct CheckConfigCommand: AsyncParsableCommand {
   private static func unreadableSecrets(of configuration: Configuration) -> [String] {
     let tokens = AccountTokens(configuration.accounts)
     var problems = tokens.problems.keys.sorted().map { tokens.reason(for: $0) }
-    do throws(ConfigurationError) {
-      _ = try configuration.redis.password?.read()
-    } catch {
-      problems.append("no password for Redis: \(error.message)")
+    let passwords = [
+      ("Redis", configuration.redis.password), ("Sentinel", configuration.redis.sentinelPassword),
+    ]
+    for (owner, password) in passwords {
+      do throws(ConfigurationError) {
+        _ = try password?.read()
+      } catch {
+        problems.append("no password for \(owner): \(error.message)")
+      }
     }
     return problems
   }

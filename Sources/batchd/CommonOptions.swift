@@ -90,7 +90,9 @@ extension Configuration.RedisSettings {
     var client = try RedisConfiguration(url: url)
     client.user = user ?? client.user
     client.password = try password?.read() ?? client.password
-    if url.lowercased().hasPrefix("rediss://") {
+    client.sentinelUser = sentinelUser ?? client.sentinelUser
+    client.sentinelPassword = try sentinelPassword?.read() ?? client.sentinelPassword
+    if url.lowercased().hasPrefix("rediss") {
       client.caFile = caFile
       client.certificateFile = certificateFile
       client.keyFile = keyFile

@@ -36,12 +36,16 @@ struct Configuration: Sendable, Equatable {
 extension Configuration {
   /// How to reach Redis.
   struct RedisSettings: Sendable, Equatable {
-    /// `redis://HOST[:PORT][/DB]`, `rediss://…` (TLS) or `unix:///PATH[?db=N]`; never with a password.
+    /// `redis://HOST[:PORT][/DB]`, `rediss://…` (TLS), `unix:///PATH[?db=N]` or
+    /// `redis+sentinel://HOST[:PORT],…/SERVICE[/DB]`; never with a password.
     var url = "redis://127.0.0.1:6379"
     /// The ACL user; nil is Redis's `default`.
     var user: String?
     var password: SecretSource?
-    /// PEM files, with `rediss://` only.
+    /// The Sentinels' own, with a URL that names them only.
+    var sentinelUser: String?
+    var sentinelPassword: SecretSource?
+    /// PEM files, with `rediss://` and `rediss+sentinel://` only.
     var caFile: String?
     var certificateFile: String?
     var keyFile: String?

@@ -61,7 +61,20 @@ extension Configuration {
       ("ca_file", redis.caFile), ("certificate_file", redis.certificateFile),
       ("key_file", redis.keyFile),
     ]
-    if !redis.url.hasPrefix("rediss://") {
+    if !redis.url.contains("+sentinel://") {
+      let given = [
+        ("sentinel_user", redis.sentinelUser != nil),
+        (
+          "sentinel_password_\(redis.sentinelPassword?.suffix ?? "")", redis.sentinelPassword != nil
+        ),
+      ]
+      for (name, isGiven) in given where isGiven {
+        reader.report(
+          ["redis", name],
+          "is for Sentinels only: write redis.url with redis+sentinel://, or remove it")
+      }
+    }
+    if !redis.url.hasPrefix("rediss") {
       for (name, file) in files where file != nil {
         reader.report(
           ["redis", name], "is for TLS only: write redis.url with rediss://, or remove it")

@@ -34,7 +34,9 @@ extension Configuration {
 extension Configuration.RedisSettings {
   static var keys: [ConfigurationKey<Self>] {
     [.string("url", \.url, check: checkURL), .optional("user", \.user)]
-      + ConfigurationKey.secret("password", \.password) + [
+      + ConfigurationKey.secret("password", \.password)
+      + [.optional("sentinel_user", \.sentinelUser)]
+      + ConfigurationKey.secret("sentinel_password", \.sentinelPassword) + [
         .optionalPath("ca_file", \.caFile),
         .optionalPath("certificate_file", \.certificateFile),
         .optionalPath("key_file", \.keyFile),
@@ -50,9 +52,15 @@ extension Configuration.RedisSettings {
     }
     let network = /rediss?:\/\/(\[[0-9A-Fa-f:.]+\]|[^\s\/?#:\[\]]+)(:[0-9]{1,5})?(\/[0-9]*)?/
     let socket = /unix:\/\/\/[^?]+(\?db=[0-9]+)?/
-    if url.wholeMatch(of: network) != nil || url.wholeMatch(of: socket) != nil { return nil }
-    return "must be redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] (TLS) "
-      + "or unix:///PATH[?db=N]"
+    let sentinels =
+      /rediss?\+sentinel:\/\/((\[[0-9A-Fa-f:.]+\]|[^\s\/?#:,\[\]]+)(:[0-9]{1,5})?(,(?!\/)|(?=\/)))+\/[^\s\/?#]+(\/[0-9]*)?/
+    if url.wholeMatch(of: network) != nil || url.wholeMatch(of: socket) != nil
+      || url.wholeMatch(of: sentinels) != nil
+    {
+      return nil
+    }
+    return "must be redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] (TLS), "
+      + "unix:///PATH[?db=N] or redis+sentinel://HOST[:PORT],HOST[:PORT]/SERVICE[/DB]"
   }
 }
 

@@ -63,6 +63,8 @@ extension Configuration {
     var redis = try RedisConfiguration(url: self.redis.url)
     redis.user = self.redis.user
     redis.password = try self.redis.password?.read()
+    redis.sentinelUser = self.redis.sentinelUser
+    redis.sentinelPassword = try self.redis.sentinelPassword?.read()
     redis.caFile = self.redis.caFile
     redis.certificateFile = self.redis.certificateFile
     redis.keyFile = self.redis.keyFile

@@ -102,7 +102,11 @@ struct ConfigurationMistakeTests {
       "2: workiz.base_url: must be https://HOST/PATH (or http://), without user, query or token"),
     Mistake(
       "[redis]\nurl = \"localhost:6379\"",
-      "2: redis.url: must be redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] (TLS) or unix:///PATH[?db=N]"
+      "2: redis.url: must be redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] (TLS), unix:///PATH[?db=N] or redis+sentinel://HOST[:PORT],HOST[:PORT]/SERVICE[/DB]"
+    ),
+    Mistake(
+      "[redis]\nsentinel_user = \"guide\"",
+      "2: redis.sentinel_user: is for Sentinels only: write redis.url with redis+sentinel://, or remove it"
     ),
     Mistake("[store]\npath = \"\"", "2: store.path: must not be empty"),
     Mistake("[redis]\nuser = true", "2: redis.user: must be a string, not a boolean"),

@@ -67,6 +67,7 @@ struct ConfigurationTests {
 
   @Test(arguments: [
     "redis://h", "redis://10.0.0.1:6380/3", "redis://[::1]:6379", "rediss://r.example.com/",
+    "redis+sentinel://h/main", "rediss+sentinel://h1:26379,10.0.0.2,[::1]:1/main/3",
     "unix:///run/redis/redis.sock", "unix:///run/my redis@1.sock?db=2",
   ])
   func everyFormOfURLIsAccepted(_ url: String) throws {
@@ -76,6 +77,8 @@ struct ConfigurationTests {
   @Test(arguments: [
     "", "h", "http://h", "redis://", "redis://:6379", "redis://h:port", "redis://h/x",
     "redis://h?db=1", "redis://a b", "unix://run/redis.sock", "unix:///", "redis://u@h",
+    "redis+sentinel://h", "redis+sentinel://h,/main", "redis+sentinel:///main",
+    "redis+sentinel://h/main?sentinel_password=x",
   ])
   func everyOtherURLIsRefused(_ url: String) {
     #expect(throws: ConfigurationError.self) { try Self.parse("redis.url = \"\(url)\"") }

@@ -11,6 +11,15 @@ import Testing
     ("redis://h?db=4", "redis://h:6379/4"),
     ("unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=2"),
     ("redis+unix://u:p@/run/r%20s.sock", "unix://u@/run/r s.sock"),
+    ("redis+sentinel://h/main", "redis+sentinel://h:26379/main"),
+    (
+      "rediss+sentinel://u:p@h1:1,[::1],h3/a%2Fb/2",
+      "rediss+sentinel://u@h1:1,[::1]:26379,h3:26379/a/b/2"
+    ),
+    (
+      "redis+sentinel://h/main?sentinel_username=g&sentinel_password=p@s",
+      "redis+sentinel://h:26379/main"
+    ),
   ])
   func readsURLs(url: String, name: String) throws {
     #expect(try RedisConfiguration(url: url).displayName == name)
@@ -21,12 +30,18 @@ import Testing
     #expect(plain.user == "us:er" && plain.password == "p@s%s")
     let raw = try RedisConfiguration(url: "redis://:p@s/s:w?rd@h:1/2")
     #expect(raw.user == nil && raw.password == "p@s/s:w?rd" && raw.database == 2)
+    let guided = try RedisConfiguration(
+      url: "redis+sentinel://us:pw@h/main/3?sentinel_username=gu&sentinel_password=p%26s@x")
+    #expect(guided.user == "us" && guided.password == "pw" && guided.database == 3)
+    #expect(guided.sentinelUser == "gu" && guided.sentinelPassword == "p&s@x")
   }
 
   @Test(arguments: [
     "localhost:6379", "http://u:secret@h", "redis://u:secret@", "redis://u:secret@h:99999",
     "redis://u:secret@h/x", "redis://u:secret@h?tls=1", "redis://u:secret%zz@h", "unix://x.sock",
-    "redis://u:secret@h:12:x", "secret",
+    "redis://u:secret@h:12:x", "secret", "redis+sentinel://u:secret@h1,h2",
+    "redis+sentinel://u:secret@h1,,h2/main", "redis+sentinel://u:secret@h/main/x",
+    "redis+sentinel://h/main?password=secret", "redis://h?sentinel_password=secret",
   ])
   func refusesOtherURLs(url: String) {
     let error = #expect(throws: RedisError.self) { try RedisConfiguration(url: url) }
