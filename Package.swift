@@ -45,15 +45,19 @@ let package = Package(
   targets: [
     // Floor 0
     .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
+    // Empty but in debug builds.
+    .target(name: "Failpoints"),
     // Floor 1
-    .target(name: "Redis", dependencies: ["CHiredis", logging, nioCore, nioPosix, nioSSL]),
+    .target(
+      name: "Redis",
+      dependencies: ["CHiredis", "Failpoints", logging, nioCore, nioPosix, nioSSL]),
     .target(name: "Pipeline"),
     // Floor 2
     .target(
       name: "Queue", dependencies: ["Redis", "Pipeline", logging],
       resources: [.embedInCode("Functions")]),
     .target(name: "Coordination", dependencies: ["Redis"]),
-    .target(name: "Stores", dependencies: ["Pipeline", grdb]),
+    .target(name: "Stores", dependencies: ["Failpoints", "Pipeline", grdb]),
     // Floor 3
     .target(
       name: "Worker",
@@ -140,5 +144,6 @@ for target in package.targets where target.type != .system {
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .treatAllWarnings(as: .error),
+    .define("FAILPOINTS", .when(configuration: .debug)),
   ]
 }

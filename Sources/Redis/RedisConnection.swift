@@ -32,8 +32,18 @@ public final class RedisConnection: Sendable {
   }
 
   func call(_ arguments: [RedisArgument], deadline: NIODeadline) async throws -> RedisValue {
+    #if FAILPOINTS
+      if let refusal = Self.failBefore([arguments]) { return try reply(.error(refusal)) }
+    #endif
     let command = CollectionOfOne(try CommandFormatter.format(arguments))
     let value = try await exchange(command, replies: 1, deadline: deadline)
+    #if FAILPOINTS
+      try failAfter([arguments], value)
+    #endif
+    return try reply(value)
+  }
+
+  private func reply(_ value: RedisValue) throws -> RedisValue {
     guard case .error(let error) = value else { return value }
     guard ServerRole.isDemoted(error) else { throw error }
     // Nothing was executed. The connection would stay open for as long as the server lives, and refuse.
@@ -55,8 +65,16 @@ public final class RedisConnection: Sendable {
       throw RedisError(
         code: .invalidCommand, message: "\(commands.count) commands cannot have \(count) replies")
     }
+    #if FAILPOINTS
+      if let refusal = Self.failBefore(commands) {
+        return [RedisValue](repeating: .error(refusal), count: count)
+      }
+    #endif
     let value = try await exchange(
       CommandFormatter.format(commands), replies: count, deadline: deadline(timeoutMilliseconds))
+    #if FAILPOINTS
+      try failAfter(commands, value)
+    #endif
     return count == 1 ? [value] : value.array ?? []
   }
 
@@ -78,7 +96,7 @@ public final class RedisConnection: Sendable {
     }
   }
 
-  private func beginClose() {
+  func beginClose() {
     let reason = "the connection was closed on this side"
     core.close(
       RedisError(code: .connectionLost, message: reason),

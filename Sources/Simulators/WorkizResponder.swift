@@ -47,8 +47,10 @@ struct WorkizResponder: HTTPResponder {
     let arrival = log.arrive(account?.name, at: moment)
     let path = isAPI ? Array(parts.dropFirst(3)) : []
     let fault = account.flatMap {
-      WorkizFault.chosen(
-        seed: world.seed, account: $0.name, number: arrival.number, share: settings.faults)
+      $0.name == settings.outage
+        ? .unavailable
+        : WorkizFault.chosen(
+          seed: world.seed, account: $0.name, number: arrival.number, share: settings.faults)
     }
     let throttled = account.flatMap { throttle(arrival, $0.name) }
     var reply = throttled ?? .forbidden

@@ -32,6 +32,8 @@ public struct WorkizSimulatorSettings: Sendable {
   public var intervalMilliseconds = 1_000
   /// The share of requests, 0 to 1, that fail in one of the ways of `WorkizFault`.
   public var faults = 0.0
+  /// An account whose every request is answered with 503.
+  public var outage: String?
   /// The mean time to an answer, in milliseconds; each takes from half to one and a half of it.
   public var latencyMilliseconds = 20
   public var offsetUnit = OffsetUnit.records

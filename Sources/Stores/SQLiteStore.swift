@@ -2,6 +2,10 @@ internal import FoundationEssentials
 internal import GRDB
 public import Pipeline
 
+#if FAILPOINTS
+  internal import Failpoints
+#endif
+
 /// Results and history in one SQLite file, shared by all workers of one host.
 ///
 /// Each process holds one connection; its calls wait for each other, and processes wait for each other's write
@@ -54,7 +58,18 @@ public struct SQLiteStore: ResultsStore {
       // Redis, told that they are done, will not offer them again.
       try db.execute(sql: "PRAGMA synchronous = FULL")
     }
-    try await queue.write { try SQLiteSchema.migrate($0, path: path) }
+    #if FAILPOINTS
+      Failpoints.pass("migrate", .before)
+    #endif
+    try await queue.write { db in
+      try SQLiteSchema.migrate(db, path: path)
+      #if FAILPOINTS
+        Failpoints.pass("migrate", .within)
+      #endif
+    }
+    #if FAILPOINTS
+      Failpoints.pass("migrate", .after)
+    #endif
     return queue
   }
 
@@ -151,9 +166,21 @@ public struct SQLiteStore: ResultsStore {
 
   /// Runs `body` in one immediate transaction: it holds the write lock before it reads.
   private func write<Value: Sendable>(
-    _ body: @Sendable (Database) throws -> Value
+    _ point: String = #function, _ body: @Sendable (Database) throws -> Value
   ) async throws -> Value {
-    do { return try await queue.write(body) } catch let error as DatabaseError {
+    #if FAILPOINTS
+      Failpoints.pass(point, .before)
+      defer { Failpoints.pass(point, .after) }
+    #endif
+    do {
+      return try await queue.write { db in
+        let value = try body(db)
+        #if FAILPOINTS
+          Failpoints.pass(point, .within)
+        #endif
+        return value
+      }
+    } catch let error as DatabaseError {
       throw StoreError(error, path: path)
     }
   }

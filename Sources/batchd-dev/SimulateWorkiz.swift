@@ -27,6 +27,7 @@ struct SimulateWorkiz: AsyncParsableCommand {
   @Option(help: "Milliseconds between two requests of one token.") var intervalMs = 1_000
   @Option(help: "Share of the requests that fail, 0 to 1, in every way the simulator knows.")
   var faults = 0.0
+  @Option(help: "An account whose every request is answered with 503.") var outage: String?
   @Option(help: "Mean milliseconds to an answer.") var latencyMs = 20
   @Option(help: "What 'offset' of job/all counts: records or pages.")
   var offsetUnit = WorkizSimulatorSettings.OffsetUnit.records
@@ -44,6 +45,7 @@ struct SimulateWorkiz: AsyncParsableCommand {
     settings.limit = limit
     settings.intervalMilliseconds = intervalMs
     settings.faults = faults
+    settings.outage = outage
     settings.latencyMilliseconds = latencyMs
     settings.offsetUnit = offsetUnit
     settings.today = today ?? settings.today

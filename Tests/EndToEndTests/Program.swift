@@ -16,8 +16,12 @@ final class Program: Sendable {
 
   /// Starts `batchd` or `batchd-dev`, which lie beside the test's executable.
   ///
-  /// - Parameter output: a file for standard output and standard error.
-  init(_ name: String, _ arguments: [String], output: String) throws {
+  /// - Parameters:
+  ///   - output: a file for standard output and standard error.
+  ///   - environment: what it gets beside ours.
+  init(
+    _ name: String, _ arguments: [String], output: String, environment: [String: String] = [:]
+  ) throws {
     let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     let executable = URL(filePath: own).deletingLastPathComponent().appending(path: name).path
     var ends: [Int32] = [0, 0]
@@ -28,8 +32,8 @@ final class Program: Sendable {
     let watchdog = "read line <&3 || kill -9 $$"
     let script = "exec 3<&0; (\(watchdog)) & exec \"$0\" \"$@\" 3<&- </dev/null"
     pid = try ChildProcess.spawn(
-      ["/bin/sh", "-c", script, executable] + arguments, standardInput: ends[0],
-      output: output)
+      ["/bin/sh", "-c", script, "env"] + environment.map { "\($0.key)=\($0.value)" } + [executable]
+        + arguments, standardInput: ends[0], output: output)
     close(ends[0])
     lifeline = ends[1]
     outputPath = output

@@ -17,6 +17,9 @@ final class Site: Sendable {
   struct Settings {
     var simulator = WorkizSimulatorSettings()
     var redisArguments: [String] = []
+    /// The database that workers and test use, and lines of the table `redis`.
+    var database = 0
+    var redis = ""
     /// Lines of the worker's tables, beside what every test needs.
     var worker = "lease_ms = 3000\nbeat_ms = 500\nidle_beat_ms = 1000\ndrain_ms = 5000"
     /// Milliseconds between two requests of an account, as the workers have it.
@@ -38,7 +41,7 @@ final class Site: Sendable {
   let client: RedisClient
   let world: WorkizWorld
   private let simulator: Program
-  private let folder: TestFolder
+  let folder: TestFolder
 
   var configPath: String { "\(folder.path)/config.toml" }
   var storePath: String { "\(folder.path)/store.sqlite" }
@@ -60,7 +63,7 @@ final class Site: Sendable {
       arguments: settings.redisArguments + ["--user"] + Self.documentedUser(password: Self.password)
     )
     client = RedisClient(
-      try RedisConfiguration(url: redis.url),
+      try RedisConfiguration(url: "\(redis.url)?db=\(settings.database)"),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     world = try WorkizWorld(settings.simulator)
     simulator = try Self.simulator(settings.simulator, "\(folder.path)")
@@ -86,13 +89,14 @@ final class Site: Sendable {
   private static func simulator(
     _ settings: WorkizSimulatorSettings, _ folder: String
   ) throws -> Program {
-    let options = [
+    var options = [
       "--port": "0", "--seed": "\(settings.seed)", "--accounts": "\(settings.accounts)",
       "--jobs": "\(settings.jobs ?? 0)", "--today": settings.today,
       "--limit": settings.limit.rawValue, "--interval-ms": "\(settings.intervalMilliseconds)",
       "--faults": "\(settings.faults)", "--latency-ms": "\(settings.latencyMilliseconds)",
       "--arrivals": "\(folder)/arrivals",
     ]
+    options["--outage"] = settings.outage
     return try Program(
       "batchd-dev", ["simulate", "workiz"] + options.flatMap { [$0.key, $0.value] },
       output: "\(folder)/simulator.log")
@@ -101,10 +105,11 @@ final class Site: Sendable {
   private func configure(_ settings: Settings, port: String) throws {
     var text = """
       [redis]
-      url = "\(redis.url)"
+      url = "\(redis.url)?db=\(settings.database)"
       user = "batchd"
       password_file = "redis-password"
       call_timeout_ms = 1000
+      \(settings.redis)
       [store]
       path = "store.sqlite"
       [worker]
@@ -127,10 +132,13 @@ final class Site: Sendable {
   }
 
   /// Starts `batchd work` under an instance name.
-  func worker(_ name: String, _ options: String...) throws -> Program {
+  func worker(
+    _ name: String, _ options: String..., environment: [String: String] = [:]
+  ) throws -> Program {
     try Program(
       "batchd", ["work", "--config", configPath, "--instance", name] + options,
-      output: "\(folder.path)/\(name)-\(UInt32.random(in: 0 ... .max)).log")
+      output: "\(folder.path)/\(name)-\(UInt32.random(in: 0 ... .max)).log",
+      environment: environment)
   }
 
   /// Pushes a batch of jobs of one account.

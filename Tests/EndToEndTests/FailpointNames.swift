@@ -1,0 +1,63 @@
+import Foundation
+
+/// Every point that a worker has to pass, read from the sources: what is added there and never reached here fails.
+enum FailpointNames {
+  /// Functions that people call, and no worker.
+  private static let people: Set<String> = [
+    "cancel", "retry", "pause", "resume", "reenter", "drop",
+  ]
+  /// The read for handlers that want a stage's own output, which no stage of Workiz does; HSCAN takes the same way.
+  private static let unused: Set<String> = ["HGET"]
+  /// The blocked fetch of entries is several commands in one piece.
+  private static let pieces: Set<String> = ["CLIENT+BLMOVE+PING"]
+  static let storeWrites: Set<String> = [
+    "migrate", "raise(epoch:)", "raise(fence:of:)", "upsert(_:for:)", "record(_:)",
+  ]
+
+  private static let root = URL(filePath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent()
+
+  /// The functions of the library that workers call, by the files that define them.
+  static func functions() throws -> Set<String> {
+    let names = try texts("Sources/Queue/Functions", ".lua").compactMap {
+      $0.firstMatch(of: /(?:define\('|function_name = 'batchd_)(\w+)'/).map { String($0.1) }
+    }
+    return Set(names).subtracting(people)
+  }
+
+  /// The other commands that workers send, by the literals in the sources.
+  static func commands() throws -> Set<String> {
+    var texts = try texts("Sources/Queue", ".swift") { $0.hasPrefix("Queue") }
+    for module in ["Redis", "Coordination", "Worker", "Stages"] {
+      texts += try Self.texts("Sources/\(module)", ".swift")
+    }
+    let words = texts.flatMap { $0.matches(of: /\[\s*"([A-Z]{4,})"/).map { String($0.1) } }
+    return Set(words).subtracting(["FCALL", "REPLACE", "UUID", "LOADING"]).subtracting(unused)
+      .union(pieces)
+  }
+
+  /// How many functions of the SQLite store write; the opening, which makes the tables, is one more.
+  static func writingFunctions() throws -> Int {
+    try texts("Sources/Stores", ".swift") { $0 == "SQLiteStore.swift" }[0]
+      .matches(of: /await write \{/).count
+  }
+
+  /// Every call to Redis.
+  static func calls() throws -> Set<String> { try functions().union(commands()) }
+
+  /// Every point: NAME.MOMENT.
+  static func all() throws -> Set<String> {
+    Set(try calls().flatMap { ["\($0).before", "\($0).after"] })
+      .union(storeWrites.flatMap { ["\($0).before", "\($0).within", "\($0).after"] })
+  }
+
+  private static func texts(
+    _ folder: String, _ ending: String, where isWanted: (String) -> Bool = { _ in true }
+  ) throws -> [String] {
+    let path = root.appending(path: folder).path
+    let names = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
+    return try names.sorted()
+      .filter { $0.hasSuffix(ending) && isWanted($0) }
+      .map { try String(contentsOfFile: "\(path)/\($0)", encoding: .utf8) }
+  }
+}
