@@ -16,8 +16,14 @@ final class HeldLease: Sendable {
     var deadline: ContinuousClock.Instant
     var timeout: ContinuousClock.Instant?
     var reason: Reason?
+    var told: ContinuousClock.Instant?
     var stop: (@Sendable () -> Void)?
+    var abandon: (@Sendable () -> Void)?
   }
+
+  /// How long a handler that was told to stop is waited for. Less than the three seconds that a drain lasts beyond its
+  /// limit: what ignores its cancellation is handed back too.
+  private static let patience = Duration.seconds(2)
 
   let lease: Lease
   let list: StageList
@@ -38,9 +44,14 @@ final class HeldLease: Sendable {
   }
 
   /// Ties a task to the lease; stops it at once when the lease ended meanwhile.
-  func start(timeoutMilliseconds: Int, stop: @escaping @Sendable () -> Void) {
+  /// - Parameter abandon: called when the task goes on for long after `stop`.
+  func start(
+    timeoutMilliseconds: Int, stop: @escaping @Sendable () -> Void,
+    abandon: @escaping @Sendable () -> Void
+  ) {
     let stopped = state.withLock { state in
       state.stop = stop
+      state.abandon = abandon
       state.timeout = .now + .milliseconds(timeoutMilliseconds)
       return state.reason != nil
     }
@@ -51,6 +62,7 @@ final class HeldLease: Sendable {
   func ended() {
     state.withLock { state in
       state.stop = nil
+      state.abandon = nil
       state.timeout = nil
     }
   }
@@ -59,6 +71,7 @@ final class HeldLease: Sendable {
   func cancel(_ reason: Reason) {
     let stop = state.withLock { state in
       if state.reason == nil || reason == .lost || reason == .cancelled { state.reason = reason }
+      if state.told == nil { state.told = .now }
       return state.stop
     }
     stop?()
@@ -70,7 +83,7 @@ final class HeldLease: Sendable {
   /// Whether nothing may be done under the lease any more.
   var isOver: Bool { reason == .lost || reason == .cancelled }
 
-  /// Stops the handler when its time or the lease's is over.
+  /// Stops the handler when its time or the lease's is over, and gives it up when it does not stop.
   func check(now: ContinuousClock.Instant) {
     let late: Reason? = state.withLock { state in
       if now >= state.deadline { return .lost }
@@ -78,5 +91,9 @@ final class HeldLease: Sendable {
       return nil
     }
     if let late { cancel(late) }
+    let abandon = state.withLock { state in
+      state.told.map { now >= $0 + Self.patience } == true ? state.abandon : nil
+    }
+    abandon?()
   }
 }

@@ -23,14 +23,29 @@ struct JobRunner: Sendable {
       state.insert(held)
       // What arrives after the drain has begun was not there to be told.
       if state.isDraining, definition.onDrain != .finish { held.cancel(.draining) }
-      let verdict = await attempt(claim, definition, held)
+      let (verdict, abandoned) = await attempt(claim, definition, held)
       current = await settle(verdict, claim, definition, held)
       state.remove(held)
-      if claim.isAlone {
-        state.endSuspect(looksForMore: true)
-      } else {
-        state.giveSlots(claim.list, 1)
+      guard let abandoned else {
+        free(claim)
+        continue
       }
+      log(claim, "a handler does not stop; its slot stays taken until it returns", "", [:])
+      state.abandon(claim.list, 1)
+      // Of its own, because it may last as long as the process, and nothing shall wait for it.
+      Task {
+        await abandoned.returned()
+        state.abandon(claim.list, -1)
+        free(claim)
+      }
+    }
+  }
+
+  private func free(_ claim: Claim) {
+    if claim.isAlone {
+      state.endSuspect(looksForMore: true)
+    } else {
+      state.giveSlots(claim.list, 1)
     }
   }
 
@@ -47,22 +62,27 @@ struct JobRunner: Sendable {
     case gone
   }
 
+  /// - Returns: how it ended, and the handler if that still runs.
   private func attempt(
     _ claim: Claim, _ definition: StageDefinition, _ held: HeldLease
-  ) async -> Verdict {
+  ) async -> (Verdict, HandlerRun?) {
     do {
       let job = try claim.job()
       if definition.writesToStore { try await store.raise(fence: job.fence, of: job) }
       let context = context(for: job, claim, held)
-      // A task of its own, for the beat cancels it from outside while its settlement must go on.
-      let handler = Task { try await definition.handler.run(job, context) }
-      held.start(timeoutMilliseconds: definition.timeoutMilliseconds) { handler.cancel() }
-      let result = await handler.result
+      let handler = HandlerRun { try await definition.handler.run(job, context) }
+      held.start(
+        timeoutMilliseconds: definition.timeoutMilliseconds, stop: handler.cancel,
+        abandon: handler.abandon)
+      let end = await handler.end()
       held.ended()
-      return verdict(try bounded(result.get()), held)
+      switch end {
+      case .returned(let result): return (verdict(try bounded(result.get()), held), nil)
+      case .abandoned: return (verdict(CancellationError(), definition, held), handler)
+      }
     } catch {
       held.ended()
-      return verdict(error, definition, held)
+      return (verdict(error, definition, held), nil)
     }
   }
 

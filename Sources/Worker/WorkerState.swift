@@ -6,6 +6,8 @@ import Synchronization
 final class WorkerState: Sendable {
   private struct State {
     var free: [StageList: Int]
+    /// Slots of handlers that ignored their cancellation.
+    var abandoned: [StageList: Int] = [:]
     var leases: [Fence: HeldLease] = [:]
     var paused: Set<String> = []
     var isDraining = false
@@ -57,6 +59,11 @@ final class WorkerState: Sendable {
     guard count > 0 else { return }
     state.withLock { $0.free[list, default: 0] += count }
     fetch[list]?.send()
+  }
+
+  /// Notes that handlers still run although nobody waits for them, or that they returned.
+  func abandon(_ list: StageList, _ count: Int) {
+    state.withLock { $0.abandoned[list, default: 0] += count }
   }
 
   /// The one suspect that may run beside the slots: whether it was free to begin.
@@ -138,11 +145,13 @@ final class WorkerState: Sendable {
     intake.send()
   }
 
-  /// A list with work, free slots and no pause from which nothing was claimed for `limit`: a loop is stuck.
+  /// A list with work, free slots and no pause from which nothing was claimed for `limit`: a loop is stuck. A slot whose
+  /// handler was given up counts as free, for only a restart brings it back.
   func stalledList(limit: Duration) -> StageList? {
     let candidates = state.withLock { state in
       lists.filter { list in
-        state.backlogs[list, default: 0] > 0 && state.free[list, default: 0] > 0
+        state.backlogs[list, default: 0] > 0
+          && state.free[list, default: 0] + state.abandoned[list, default: 0] > 0
           && state.lastClaim[list].map { ContinuousClock.now - $0 > limit } ?? false
       }
     }
