@@ -2,9 +2,9 @@ public import Redis
 
 /// The rate limiter of one account or service, over all workers, by Redis's clock.
 ///
-/// Permissions lie on a grid of interval + margin, and each is used within half the margin after its moment, as told by
-/// a monotonic clock; the other half is for the way to the service. So two requests arrive at least the interval apart,
-/// whatever the workers' wall clocks show.
+/// Permissions are interval + margin apart, and each is used within half the margin after its moment, as told by a
+/// monotonic clock; the other half is for the way to the service. So two requests arrive at least the interval apart,
+/// whatever the workers' wall clocks show. A permission that comes to nothing in time is asked for again.
 public struct Gate: Sendable {
   /// What asking led to.
   public enum Passage: Sendable, Equatable {
@@ -21,11 +21,17 @@ public struct Gate: Sendable {
     @Sendable (_ function: String, _ arguments: [RedisArgument]) async throws
     -> RedisValue
 
+  /// Whether Redis's clock, read in the reply to a call sent at that moment, runs on as it did. When it jumped, the
+  /// distance between two permissions tells nothing about the time between them.
+  public typealias KeepsTime =
+    @Sendable (_ redisMilliseconds: Int, _ sent: ContinuousClock.Instant) async throws -> Bool
+
   private let name: String
   private let intervalMilliseconds: Int
   private let marginMilliseconds: Int
   private let patienceMilliseconds: Int
   private let holder: [RedisArgument]
+  private let keepsTime: KeepsTime
   private let call: Call
 
   /// - Parameters:
@@ -34,13 +40,14 @@ public struct Gate: Sendable {
   ///   - batch, fence: the stage job that asks; empty for a caller without one.
   public init(
     _ name: String, intervalMilliseconds: Int, marginMilliseconds: Int, patienceMilliseconds: Int,
-    batch: String, fence: String, call: @escaping Call
+    batch: String, fence: String, keepsTime: @escaping KeepsTime, call: @escaping Call
   ) {
     self.name = name
     self.intervalMilliseconds = intervalMilliseconds
     self.marginMilliseconds = marginMilliseconds
     self.patienceMilliseconds = patienceMilliseconds
     holder = [.text(batch), .text(fence)]
+    self.keepsTime = keepsTime
     self.call = call
   }
 
@@ -88,6 +95,7 @@ public struct Gate: Sendable {
     guard let parts = reply.array, parts.count == 4, let now = parts[1].integer,
       let at = parts[2].integer, let generation = parts[3].integer
     else { throw unreadable(reply) }
+    guard try await keepsTime(now, sent) else { return .again }
     let reservation = Reservation(at: at, generation: generation)
     switch parts[0].text {
     case "granted":
@@ -115,13 +123,15 @@ public struct Gate: Sendable {
     guard let parts = reply.array, parts.count == 3, let now = parts[1].integer,
       let at = parts[2].integer
     else { throw unreadable(reply) }
-    let moved = Reservation(at: at, generation: reservation.generation)
+    guard try await keepsTime(now, sent) else { return .again }
     switch parts[0].text {
     case "granted":
       let left = at + usableMilliseconds - now
       let inTime = ContinuousClock.now - sent <= .milliseconds(left)
-      return inTime ? .passed(.open) : .confirm(moved)
+      return inTime ? .passed(.open) : .confirm(reservation)
     case "early":
+      // Far away is for take to say: it is not worth a slot.
+      if at - now > patienceMilliseconds { return .again }
       try await Task.sleep(
         until: sent + .milliseconds(at - now), tolerance: .zero, clock: .continuous)
       return .confirm(reservation)

@@ -22,6 +22,7 @@ public final class Adoption: Sendable {
   private struct State {
     var epoch = 0
     var clock: RedisClock?
+    var adopted = ContinuousClock.now
     var onNewEpoch: @Sendable () -> Void = {}
   }
 
@@ -48,28 +49,38 @@ public final class Adoption: Sendable {
     try await adopt(afterClockJump: false) { try await connection.call($0) }
   }
 
-  /// Asks Redis for the epoch in force, raising it when Redis is not the one that the last caller knew.
+  /// Asks Redis for the epoch in force, raising it when Redis is not the one that the last caller knew, or when its
+  /// clock is not.
   func adopt(
     afterClockJump: Bool, _ call: ([RedisArgument]) async throws -> RedisValue
   ) async throws {
-    let seen = epoch
+    let (seen, clock) = state.withLock { ($0.epoch, $0.clock) }
+    let expected = clock.map { " \($0.now)" } ?? ""
     let sent = ContinuousClock.now
     let reply = try await call([
       "FCALL", "batchd_adopt", 1, .text(keys.prefix), .integer(try await store.read()),
-      afterClockJump ? .integer(seen) : "",
+      afterClockJump ? .text("\(seen)\(expected)") : "",
     ])
     guard let parts = reply.array, parts.count == 2, let epoch = parts[0].integer,
       let now = parts[1].integer
     else { throw QueueError.unreadable("batchd_adopt", reply) }
+    // It jumped while the connection was away.
+    if !afterClockJump, epoch == seen, let clock, !clock.agrees(with: now, sent: sent) {
+      return try await adopt(afterClockJump: true, call)
+    }
     if epoch != seen { try await store.raise(epoch) }
     let changed: (@Sendable () -> Void)? = state.withLock { state in
       state.clock = RedisClock(redisMilliseconds: now, sent: sent)
       guard state.epoch != epoch else { return nil }
       state.epoch = epoch
+      state.adopted = .now
       return state.onNewEpoch
     }
     changed?()
   }
+
+  /// When the epoch in force was adopted here.
+  var adopted: ContinuousClock.Instant { state.withLock { $0.adopted } }
 
   /// Notes what Redis's clock showed in the reply to a call sent at `sent`.
   func note(redisMilliseconds: Int, sent: ContinuousClock.Instant) {

@@ -109,7 +109,9 @@ extension Queue {
       let waiting = parts[5].array, waiting.count == 2 * lists.count,
       let enqueued = parts[6].integer
     else { throw QueueError.unreadable("batchd_renew", reply) }
-    if now == nil { noteIfSteady(time, sent: sent) }
+    if now == nil, try await keepsTime(time, sent: sent) {
+      adoption.note(redisMilliseconds: time, sent: sent)
+    }
     return Beat(
       leases: try states.map { try Self.state($0, "batchd_renew") },
       backlogs: stride(from: 0, to: waiting.count, by: 2).map {
@@ -119,15 +121,19 @@ extension Queue {
       nextDeadline: deadline == 0 ? nil : deadline)
   }
 
-  /// How far Redis's clock may stray from the monotonic one before it counts as stepped.
-  static let clockToleranceMilliseconds = 5_000
-
-  /// Carries the clock on, but leaves a jump for tick to find: it must adopt before anybody reaps.
-  private func noteIfSteady(_ time: Int, sent: ContinuousClock.Instant) {
-    guard let clock = adoption.clock,
-      abs(clock.now - time) <= Self.clockToleranceMilliseconds
-    else { return }
-    adoption.note(redisMilliseconds: time, sent: sent)
+  /// Whether Redis's clock, read in the reply to a call sent at `sent`, runs on as it did. When it jumped, a new epoch
+  /// begins: every deadline that it tells is worth nothing.
+  public func keepsTime(_ milliseconds: Int, sent: ContinuousClock.Instant) async throws -> Bool {
+    // What was read before the adoption may have been read after the jump that led to it.
+    if sent < adoption.adopted { return false }
+    guard let clock = adoption.clock, !clock.agrees(with: milliseconds, sent: sent) else {
+      return true
+    }
+    logger.warning(
+      "Redis's clock jumped; starting a new epoch",
+      metadata: ["redis_ms": "\(milliseconds)", "expected_ms": "\(clock.now)"])
+    try await readopt(afterClockJump: true)
+    return false
   }
 
   /// What a tick did.
@@ -144,15 +150,13 @@ extension Queue {
       "tick",
       [
         now == nil ? (adoption.clock.map { .integer($0.now) } ?? "") : "",
-        .integer(Self.clockToleranceMilliseconds), .integer(maxCrashes),
+        .integer(RedisClock.toleranceMilliseconds), .integer(maxCrashes),
       ], now: now)
     guard let parts = reply.array, parts.count >= 2, let time = parts[1].integer else {
       throw QueueError.unreadable("batchd_tick", reply)
     }
     guard parts[0].text == "ok", parts.count == 4 else {
-      logger.warning(
-        "Redis's clock jumped; starting a new epoch", metadata: ["redis_ms": "\(time)"])
-      try await readopt(afterClockJump: true)
+      _ = try await keepsTime(time, sent: sent)
       return Tick(moved: 0, nextDeadline: time)
     }
     if now == nil { adoption.note(redisMilliseconds: time, sent: sent) }

@@ -2,17 +2,32 @@
 public struct RedisClock: Sendable {
   private let redisMilliseconds: Int
   private let sent: ContinuousClock.Instant
+  private let received: ContinuousClock.Instant
 
+  /// What the reply to a call sent at `sent` showed, which has just come.
   init(redisMilliseconds: Int, sent: ContinuousClock.Instant) {
     self.redisMilliseconds = redisMilliseconds
     self.sent = sent
+    received = .now
   }
 
   /// Unix milliseconds that Redis shows now, or that it showed up to one round trip ago.
-  public var now: Int {
-    let passed = (ContinuousClock.now - sent).components
-    return redisMilliseconds
-      + Int(passed.seconds * 1000 + passed.attoseconds / 1_000_000_000_000_000)
+  public var now: Int { redisMilliseconds + Self.milliseconds(ContinuousClock.now - sent) }
+
+  /// How far Redis's clock may stray from the monotonic one before it counts as stepped.
+  static let toleranceMilliseconds = 5_000
+
+  /// Whether a clock that runs on as it did can show `milliseconds` between `sent` and now. The time that calls were
+  /// under way is no sign of a step.
+  func agrees(with milliseconds: Int, sent moment: ContinuousClock.Instant) -> Bool {
+    let least = redisMilliseconds + Self.milliseconds(moment - received)
+    return (least - Self.toleranceMilliseconds...now + Self.toleranceMilliseconds)
+      .contains(milliseconds)
+  }
+
+  private static func milliseconds(_ duration: Duration) -> Int {
+    let parts = duration.components
+    return Int(parts.seconds * 1000 + parts.attoseconds / 1_000_000_000_000_000)
   }
 
   /// When Redis's clock will show `milliseconds`.

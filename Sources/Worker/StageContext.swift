@@ -83,7 +83,8 @@ public struct StageContext: Sendable {
       name, intervalMilliseconds: intervalMilliseconds,
       marginMilliseconds: configuration.gateMarginMilliseconds,
       patienceMilliseconds: configuration.gatePatienceMilliseconds, batch: claim.lease.batch,
-      fence: claim.lease.fence.description
-    ) { [queue] in try await queue.call($0, $1) }
+      fence: claim.lease.fence.description,
+      keepsTime: { [queue] in try await queue.keepsTime($0, sent: $1) },
+      call: { [queue] in try await queue.call($0, $1) })
   }
 }

@@ -9,9 +9,11 @@ local function field(value)
   return value ~= '' and value or nil
 end
 
+-- The moment in Unix milliseconds, and the same as text when the envelope names it.
 local function due(c, text)
   if text == '' then return nil end
-  return string.sub(text, 1, 1) == '+' and c.now + tonumber(text) or tonumber(text)
+  if string.sub(text, 1, 1) == '+' then return c.now + tonumber(text) end
+  return tonumber(text), rfc3339(tonumber(text))
 end
 
 local function known_pipelines(c)
@@ -94,11 +96,12 @@ define('admit', function(p, args)
       if not reason then
         local f = entry.at
         id = args[f]
+        local moment, moment_text = due(c, args[f + 5])
         answers[i], reason = attempt(c, function()
           return admit_one(c, entry.raw, {
             id = id, operation = args[f + 1], pipeline = args[f + 2], account = field(args[f + 3]),
-            priority = field(args[f + 4]), due = due(c, args[f + 5]), size = field(args[f + 6]),
-            rerun = args[f + 7] == '1', items = number(args[f + 8]),
+            priority = field(args[f + 4]), due = moment, due_at = moment_text,
+            size = field(args[f + 6]), rerun = args[f + 7] == '1', items = number(args[f + 8]),
           })
         end)
         if reason then reason, id = 'id: a key of this batch is in the way: ' .. reason, nil end

@@ -1,17 +1,33 @@
 -- batchd_adopt: makes a connection usable; detects a Redis that may have forgotten something.
 -- FCALL batchd_adopt 1 PREFIX STORE_EPOCH SEEN_EPOCH [NOW]
 --   STORE_EPOCH  the highest epoch that the results store knows
---   SEEN_EPOCH   '' on a new connection; the caller's epoch when it saw the clock jump
+--   SEEN_EPOCH   '' on a new connection; when the caller saw the clock jump, its epoch, or 'EPOCH EXPECTED_NOW' with
+--                Redis's time as its monotonic clock carries it on
 -- -> [EPOCH, NOW]
 -- A new run_id, a missing epoch or one older than the store's raises it to max(Redis, store) + 1. Repeatable: a
 -- second worker that saw the same restart or jump finds the new epoch there. Leases of older epochs are lost
--- and re-queued by tick, uncharged; gates of older epochs close for one interval at their next use.
+-- and re-queued by tick, uncharged; gates of older epochs close for one interval at their next use. What is delayed
+-- follows the clock by as far as it jumped: at once into PREFIX:jumped, from where tick takes it in bounded steps.
+local function jump(c, by)
+  -- An earlier jump that tick has not dealt with to the end: rare, and then this costs what it did not do yet.
+  while follow_clock(c) > 0 do end
+  if call('EXISTS', c.delayed) == 1 then
+    call('RENAME', c.delayed, c.p .. 'jumped')
+    call('HSET', c.p .. 'meta', 'jump_ms', integer(by))
+  end
+  -- Who was heard when, by the clock as it is now. What else was noted with the old time means nothing.
+  local workers = call('ZRANGE', c.p .. 'workers', 0, -1, 'WITHSCORES')
+  for i = 1, #workers, 2 do call('ZADD', c.p .. 'workers', integer(workers[i + 1] + by), workers[i]) end
+  call('HDEL', c.p .. 'meta', 'outage_ms', 'scan_at')
+end
+
 define('adopt', function(p, args)
   local c = open(p, args[3])
   local run_id = string.match(call('INFO', 'server'), 'run_id:(%w+)')
   local meta = call('HMGET', p .. 'meta', 'run_id', 'epoch')
   local epoch, stored = number(meta[2]), number(args[1])
-  local jumped = args[2] ~= nil and args[2] ~= '' and args[2] == meta[2]
+  local seen, expected = string.match(args[2] or '', '^(%d+) ?(%d*)$')
+  local jumped = seen ~= nil and seen == meta[2]
   if epoch == 0 or meta[1] ~= run_id or epoch < stored or jumped then
     epoch = math.max(epoch, stored) + 1
     call('HSET', p .. 'meta', 'run_id', run_id, 'epoch', integer(epoch), 'adopted_at', c.at, 'adopted_ms',
@@ -19,6 +35,7 @@ define('adopt', function(p, args)
       'revision', REVISION)
     event(c, 'adopted', '', {}, 'epoch', integer(epoch), 'reason',
       jumped and 'clock' or (meta[2] and 'restart' or 'new'))
+    if jumped and expected ~= '' then jump(c, c.now - expected) end
   end
   return { epoch, c.now }
 end)

@@ -52,7 +52,7 @@ local function create(c, e, stages, counts, run)
   end
   call('SET', c.p .. 'input:' .. e.id, e.raw)
   if e.due and e.due > c.now then
-    b.place = c.delayed
+    b.place, b.due_at = c.delayed, e.due_at
     call('ZADD', c.delayed, integer(e.due), e.id)
   else
     enter(c, e.id, b)

@@ -8,26 +8,30 @@ local function gate_lost(c, id, fence)
   return not holds(c, { place = b[1], fence = b[2] }, fence)
 end
 
--- The gate as it stands. After a new epoch (a restart, a clock that jumped) what it holds means nothing: it
--- closes for one interval. A deadline further away than the largest span is clamped.
+-- The gate as it stands: the moment of the next permission that nobody asked for yet, the moment from which one may
+-- be used, and the one used last. After a new epoch (a restart, a clock that jumped) what it holds means nothing:
+-- it closes for one interval. A deadline further away than the largest span is clamped.
 local function gate_read(c, name, step)
-  local flat = call('HMGET', c.p .. 'gate:' .. name, 'next_ms', 'generation', 'epoch', 'interval')
-  local g = { next = number(flat[1]), generation = number(flat[2]), interval = flat[4] or '0' }
-  if not flat[3] then
+  local flat = call('HMGET', c.p .. 'gate:' .. name, 'next_ms', 'free_ms', 'turn', 'generation', 'epoch', 'interval')
+  local g = { next = number(flat[1]), free = number(flat[2]), turn = number(flat[3]),
+    generation = number(flat[4]), interval = flat[6] or '0' }
+  if not flat[5] then
     -- Perhaps Redis forgot it: closed for one interval after the adoption.
     g.next = number(call('HGET', c.p .. 'meta', 'adopted_ms')) + step
-  elseif flat[3] ~= c.epoch then
+    g.free = g.next
+  elseif flat[5] ~= c.epoch then
     g.next = c.now + math.max(step, number(g.interval))
-    g.generation = g.generation + 1
+    g.free, g.turn, g.generation = g.next, 0, g.generation + 1
   end
   g.next = math.min(g.next, c.now + GATE_SPAN_MS)
+  g.free = math.min(g.free, g.next)
   return g
 end
 
-local function gate_write(c, name, next_ms, interval, generation, reason)
+local function gate_write(c, name, g, reason)
   local key = c.p .. 'gate:' .. name
-  call('HSET', key, 'next_at', rfc3339(next_ms), 'next_ms', integer(next_ms), 'interval', interval,
-    'generation', integer(generation), 'epoch', c.epoch, 'reason', reason)
+  call('HSET', key, 'next_at', rfc3339(g.next), 'next_ms', integer(g.next), 'free_ms', integer(g.free), 'turn',
+    integer(g.turn), 'interval', g.interval, 'generation', integer(g.generation), 'epoch', c.epoch, 'reason', reason)
   -- An unused gate holds nothing that matters once it is open again.
-  call('PEXPIREAT', key, integer(next_ms + GATE_SPAN_MS))
+  call('PEXPIREAT', key, integer(g.next + GATE_SPAN_MS))
 end

@@ -145,7 +145,7 @@ local function older(c, b)
   return string.match(b.fence or '', '^(%d+)-') ~= c.epoch
 end
 
--- A lease that a new epoch or an outage ended: back to the front, uncharged.
+-- A lease that a new epoch ended: back to the front, uncharged.
 local function requeue(c, id, b)
   if b.cancel then
     finish_batch(c, id, b, 'cancelled', 'cancelled')
@@ -208,8 +208,8 @@ end
 
 -- ---------------------------------------------------------------------------- time
 
--- Notices that no worker at all was heard for longer than any beat: then it was Redis, or the way to it, that was
--- away, and leases that expired meanwhile are nobody's crash.
+-- Notices that no worker at all was heard for longer than any beat: then perhaps it was Redis, or the way to it, that
+-- was away.
 local function note_outage(c)
   local last = call('ZRANGE', c.p .. 'workers', -1, -1, 'WITHSCORES')[2]
   local quiet = tonumber(call('HGET', c.p .. 'meta', 'quiet_ms'))
@@ -219,16 +219,36 @@ local function note_outage(c)
   end
 end
 
-local function was_outage(c)
+-- Until when an outage excuses leases that nobody renewed, in Unix milliseconds; nil when there was none. Whoever outlived
+-- it says so within a beat; whoever did not has died, and it was no outage.
+local function outage_grace(c)
   local meta = call('HMGET', c.p .. 'meta', 'outage_ms', 'quiet_ms')
-  return meta[1] and c.now - meta[1] <= number(meta[2])
+  local grace = number(meta[1]) + number(meta[2])
+  return meta[1] and c.now < grace and grace or nil
+end
+
+-- Takes delayed batches over a jump of the clock, some at a time: each waits as long as it would have. Only an
+-- envelope's `at` means the clock as it is.
+-- Returns how many there were.
+local function follow_clock(c)
+  local by = tonumber(call('HGET', c.p .. 'meta', 'jump_ms'))
+  if not by then return 0 end
+  local popped = call('ZPOPMIN', c.p .. 'jumped', 1000)
+  for i = 1, #popped, 2 do
+    local b = redis.pcall('HMGET', c.p .. 'batch:' .. popped[i], 'status', 'due_at')
+    local due = popped[i + 1] + ((b[1] == 'pending' and b[2]) and 0 or by)
+    -- One that came to be delayed again meanwhile has the newer moment.
+    call('ZADD', c.delayed, 'NX', integer(due), popped[i])
+  end
+  if #popped == 0 then call('HDEL', c.p .. 'meta', 'jump_ms') end
+  return #popped / 2
 end
 
 -- When tick has something to do next, in Unix milliseconds; 0 for nothing.
 local function next_deadline(c)
   local delayed = call('ZRANGE', c.delayed, 0, 0, 'WITHSCORES')[2]
   local lease = call('ZRANGE', c.leases, 0, 0, 'WITHSCORES')[2]
-  if call('SCARD', c.p .. 'cancelling') > 0
+  if call('SCARD', c.p .. 'cancelling') > 0 or call('EXISTS', c.p .. 'jumped') == 1
     or call('HGET', c.p .. 'meta', 'reaped_epoch') ~= c.epoch then
     return c.now
   end

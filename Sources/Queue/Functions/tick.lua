@@ -3,9 +3,8 @@
 --   EXPECTED_NOW  Redis's time as the caller's monotonic clock has it, '' when it has none
 -- -> ['clock', NOW] when Redis's clock jumped: adopt first, nothing was reaped; else
 --    ['ok', NOW, NEXT_DEADLINE, MOVED]
--- Expired leases become suspects; those of an older epoch, or that an outage of Redis let expire, go to the front of
--- their list uncharged; due ids enter
--- lane or list; intakes of dead workers go back; batches whose place is empty enter again; retention ends.
+-- Expired leases become suspects; those of an older epoch go to the front of their list uncharged; those that an outage
+-- of Redis let expire wait for their workers for one beat more; due ids enter lane or list; intakes of dead workers go back; batches whose place is empty enter again; retention ends.
 local LIMIT = 100
 local DEAD_AFTER_MS = 30000
 local SWEPT_FOR_MS = 3600000
@@ -31,9 +30,13 @@ local function each(c, key, ids, body)
 end
 
 local function reap(c, max_crashes)
-  local outage = was_outage(c)
+  local grace = outage_grace(c)
   local function lost(id, b)
-    if outage or older(c, b) then return requeue(c, id, b) end
+    if older(c, b) then return requeue(c, id, b) end
+    if grace then
+      call('ZADD', c.leases, integer(grace), id)
+      return false
+    end
     crashed(c, id, b, max_crashes)
     return true
   end
@@ -132,7 +135,7 @@ define('tick', function(p, args)
   end
   note_outage(c)
   local moved = reap(c, tonumber(args[4]))
-  moved = moved + wake(c)
+  moved = moved + follow_clock(c) + wake(c)
   moved = moved + cancel_more(c)
   bury_workers(c)
   find_homeless(c)
