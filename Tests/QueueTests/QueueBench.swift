@@ -36,11 +36,12 @@ final class QueueBench: Sendable {
 
   /// Registers the pipeline `demo` of three stages.
   func register(
-    host: String = "here", boot: String = "1", store: String = "s1", now: Int = start
+    host: String = "here", boot: String = "1", store: String = "s1", quiet: Int = 3_600_000,
+    now: Int = start
   ) async throws {
     try await queue.register(
       boot: boot, host: host, pid: 7, version: "test", store: store, slots: 4,
-      quietMilliseconds: 3_600_000,
+      quietMilliseconds: quiet,
       pipelines: [
         .init(name: "demo", stages: [.extraction, .validation, .persistence], counts: .extraction)
       ], now: now)

@@ -1,0 +1,95 @@
+import Queue
+import Redis
+import TestSupport
+import Testing
+
+/// Redis's clock steps: what waits goes on waiting for as long as it would have.
+@Suite struct ClockJumpTests {
+  private static let start = QueueBench.start
+  private static let hour = 3_600_000
+
+  /// What a worker does that saw the clock jump by `step` at the test's moment `now`.
+  private func jump(_ bench: QueueBench, by step: Int, at now: Int) async throws {
+    let epoch = try #require(try await bench.field("meta", "epoch"))
+    _ = try await bench.fcall("adopt", [0, .text("\(epoch) \(now)"), .integer(now + step)])
+    try await bench.queue.readopt(afterClockJump: false)
+  }
+
+  private func due(_ bench: QueueBench, _ id: String) async throws -> Int? {
+    try await bench.queue.client.call(["ZSCORE", "batchd:delayed", .text(id)]).text
+      .flatMap { Int($0) }
+  }
+
+  @Test(arguments: [-hour, hour]) func delayedBatchesFollowAndOnlyAMomentStays(_ step: Int)
+    async throws
+  {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let moment = Self.start + 7_200_000
+    try await bench.admit(
+      #"{"id":"failing"}"#, #"{"id":"delay","delay":60}"#,
+      #"{"id":"at","at":"2096-10-02T09:06:40Z"}"#)
+    #expect(try await due(bench, "at") == moment)
+    let claims = try await bench.claim()
+    _ = try await bench.queue.fail(
+      claims[0].lease, delayMilliseconds: 10_000, error: "no", now: Self.start)
+    try await jump(bench, by: step, at: Self.start + 1_000)
+    let now = Self.start + 1_000 + step
+    let tick = try await bench.queue.tick(maxCrashes: 3, now: now)
+    #expect(try await due(bench, "failing") == Self.start + 10_000 + step)
+    #expect(try await due(bench, "delay") == Self.start + 60_000 + step)
+    #expect(try await due(bench, "at") == moment)
+    #expect(tick.nextDeadline == now || tick.nextDeadline == Self.start + 10_000 + step)
+    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 9_999 + step)
+    #expect(try await bench.list("queue:demo:extraction") == [])
+    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 10_000 + step)
+    #expect(try await bench.list("queue:demo:extraction") == ["failing"])
+    #expect(try await bench.field("batch:failing", "attempt") == "2")
+    #expect(try await bench.queue.client.call(["EXISTS", "batchd:jumped"]).integer == 0)
+  }
+
+  /// More than one tick takes over, and a second jump before the first is dealt with.
+  @Test func manyDelayedBatchesFollowTwoJumps() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let envelopes = (0..<2_500).map { RedisArgument.text(#"{"id":"b\#($0)","delay":600}"#) }
+    _ = try await bench.queue.client.call(["LPUSH", "batchd:enqueue"] + envelopes)
+    for _ in 0..<50 {
+      let entries = try await bench.queue.intake(count: 64, now: Self.start)
+      _ = try await bench.queue.admit(entries, defaultPipeline: "demo", now: Self.start)
+    }
+    try await jump(bench, by: -Self.hour, at: Self.start)
+    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start - Self.hour)
+    #expect(try await bench.queue.client.call(["ZCARD", "batchd:jumped"]).integer == 1_500)
+    try await jump(bench, by: 3 * Self.hour, at: Self.start - Self.hour)
+    let now = Self.start + 2 * Self.hour
+    var next: Int? = now
+    while next == now {
+      next = try await bench.queue.tick(maxCrashes: 3, now: now).nextDeadline
+    }
+    #expect(next == now + 600_000)
+    let range: [RedisArgument] = [.integer(now + 600_000), .integer(now + 600_000)]
+    #expect(
+      try await bench.queue.client.call(["ZCOUNT", "batchd:delayed"] + range).integer == 2_500)
+  }
+
+  @Test func whatWasNotedWithTheOldTimeNeitherExcusesNorBuriesAnybody() async throws {
+    let bench = try await QueueBench()
+    try await bench.register(quiet: 12_000)
+    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 20_000)
+    #expect(try await bench.field("meta", "outage_ms") != nil)
+    _ = try await bench.queue.renew(
+      [], boot: "1", lists: [QueueBench.list], counters: [], leaseMilliseconds: QueueBench.lease,
+      now: Self.start + 20_000)
+    try await jump(bench, by: -Self.hour, at: Self.start + 21_000)
+    let heard = try await bench.queue.client.call(["ZSCORE", "batchd:workers", "w1"]).text
+    #expect(heard == "\(Self.start + 20_000 - Self.hour)")
+    try await bench.admit(#"{"id":"a"}"#, now: Self.start + 21_000 - Self.hour)
+    let claims = try await bench.claim(now: Self.start + 21_000 - Self.hour)
+    #expect(claims.count == 1)
+    // A crash after the step back is a crash, although the outage before it lies in the future.
+    try await bench.register(boot: "2", now: Self.start + 30_000 - Self.hour)
+    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 36_000 - Self.hour)
+    #expect(try await bench.field("batch:a", "crashes") == "1")
+  }
+}
