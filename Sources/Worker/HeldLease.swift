@@ -13,6 +13,7 @@ final class HeldLease: Sendable {
   }
 
   private struct State {
+    var isAlone: Bool
     var deadline: ContinuousClock.Instant
     var timeout: ContinuousClock.Instant?
     var reason: Reason?
@@ -36,7 +37,21 @@ final class HeldLease: Sendable {
     lease = claim.lease
     list = claim.list
     span = .milliseconds(leaseMilliseconds - leaseMilliseconds / 10)
-    state = Mutex(State(deadline: sent + span))
+    state = Mutex(State(isAlone: claim.isAlone, deadline: sent + span))
+  }
+
+  /// A suspect, which runs in the one place beside the slots.
+  var isAlone: Bool { state.withLock { $0.isAlone } }
+
+  /// A suspect has made progress and is none any more: it goes on in a slot, if `takeSlot` finds one free, so that the
+  /// next suspect need not wait for its end.
+  /// - Returns: whether it left its place just now.
+  func join(_ takeSlot: () -> Bool) -> Bool {
+    state.withLock { state in
+      guard state.isAlone, takeSlot() else { return false }
+      state.isAlone = false
+      return true
+    }
   }
 
   func renewed(sent: ContinuousClock.Instant) {

@@ -27,7 +27,7 @@ struct JobRunner: Sendable {
       current = await settle(verdict, claim, definition, held)
       state.remove(held)
       guard let abandoned else {
-        free(claim)
+        free(held)
         continue
       }
       log(claim, "a handler does not stop; its slot stays taken until it returns", "", [:])
@@ -36,16 +36,16 @@ struct JobRunner: Sendable {
       Task {
         await abandoned.returned()
         state.abandon(claim.list, -1)
-        free(claim)
+        free(held)
       }
     }
   }
 
-  private func free(_ claim: Claim) {
-    if claim.isAlone {
+  private func free(_ held: HeldLease) {
+    if held.isAlone {
       state.endSuspect(looksForMore: true)
     } else {
-      state.giveSlots(claim.list, 1)
+      state.giveSlots(held.list, 1)
     }
   }
 
@@ -93,7 +93,12 @@ struct JobRunner: Sendable {
     if let account = job.account { logger[metadataKey: "account"] = "\(account)" }
     return StageContext(
       logger: logger, store: store, queue: queue, claim: claim, held: held,
-      items: Set(job.items.map(\.id)), configuration: configuration)
+      items: Set(job.items.map(\.id)), configuration: configuration
+    ) { [state] in
+      if held.join({ state.takeSlots(held.list, most: 1) == 1 }) {
+        state.endSuspect(looksForMore: true)
+      }
+    }
   }
 
   private func bounded(_ output: JSON?) throws -> JSON? {

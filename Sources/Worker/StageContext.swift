@@ -13,6 +13,8 @@ public struct StageContext: Sendable {
   let held: HeldLease
   let items: Set<String>
   let configuration: WorkerConfiguration
+  /// Called after a checkpoint that kept something.
+  let progressed: @Sendable () -> Void
 
   /// The outputs of the items in an earlier stage, by item id.
   public func outputs(of stage: Stage) async throws -> [String: JSON] {
@@ -42,7 +44,9 @@ public struct StageContext: Sendable {
       claim, bounded(results), cursor: cursor, children: children,
       leaseMilliseconds: configuration.leaseMilliseconds)
     switch state {
-    case .held: held.renewed(sent: sent)
+    case .held:
+      held.renewed(sent: sent)
+      if !results.isEmpty || !children.isEmpty { progressed() }
     case .lost, .cancelled:
       held.cancel(state == .lost ? .lost : .cancelled)
       throw CancellationError()

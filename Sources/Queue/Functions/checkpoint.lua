@@ -80,7 +80,10 @@ define('checkpoint', function(p, args)
   if b.item_errors then set('item_errors', b.item_errors) end
   if b.item_errors and not b.failed_stage then set('failed_stage', stage) end
   -- Only progress clears a suspect: a batch that checkpoints nothing new before each crash stays one.
-  if (fresh > 0 or created > 0) and b.crashes then set('crashes', '0') end
+  if (fresh > 0 or created > 0) and number(b.crashes) > 0 then
+    set('crashes', '0')
+    set('alone', '0')
+  end
   call('HSET', p .. 'batch:' .. id, unpack(write))
   if b.cancel then
     finish_batch(c, id, b, 'cancelled', 'cancelled')
