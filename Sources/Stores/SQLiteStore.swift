@@ -13,6 +13,8 @@ public import Pipeline
 public struct SQLiteStore: ResultsStore {
   let path: String
   let queue: DatabaseQueue
+  /// The file that was opened: its name may come to mean another one.
+  private let file: FileIdentity?
 
   /// Opens the file, creating it, its tables and its parent folder where they are missing.
   ///
@@ -31,6 +33,7 @@ public struct SQLiteStore: ResultsStore {
     while true {
       do {
         queue = try await Self.open(path: path, configuration)
+        file = FileIdentity(path: path)
         return
       } catch let error as DatabaseError {
         // SQLite does not wait for the lock that turns a new file to WAL: when several processes open
@@ -168,6 +171,13 @@ public struct SQLiteStore: ResultsStore {
   private func write<Value: Sendable>(
     _ point: String = #function, _ body: @Sendable (Database) throws -> Value
   ) async throws -> Value {
+    // SQLite would go on writing into a file that nobody finds again.
+    guard FileIdentity(path: path) == file else {
+      throw StoreError(
+        .unavailable,
+        "\(path) was removed or replaced while batchd had it open; put it back, or restart the workers to use what is there now"
+      )
+    }
     #if FAILPOINTS
       Failpoints.pass(point, .before)
       defer { Failpoints.pass(point, .after) }
