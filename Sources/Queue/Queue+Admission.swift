@@ -82,16 +82,26 @@ extension Queue {
 
   /// Waits until an entry arrived, up to `milliseconds`, on a connection of its own. The entry goes straight into the
   /// intake and never travels: it may be far over the limit.
+  /// - Throws: `QueueError` with `.refused` when Redis does not wait: nobody hears what BLMOVE itself answers.
   public func awaitEntry(on connection: RedisConnection, milliseconds: Int) async throws {
-    _ = try await connection.callAll(
+    let sent = ContinuousClock.now
+    let intake = RedisArgument.text(keys.intake(worker))
+    let replies = try await connection.callAll(
       [
         ["CLIENT", "REPLY", "SKIP"],
         [
-          "BLMOVE", .text(keys.enqueue), .text(keys.intake(worker)), "RIGHT", "LEFT",
+          "BLMOVE", .text(keys.enqueue), intake, "RIGHT", "LEFT",
           .text(Self.seconds(milliseconds)),
         ],
-        ["PING"],
+        ["LLEN", intake],
       ], timeoutMilliseconds: milliseconds + Self.graceMilliseconds, replies: 1)
+    if case .error(let error)? = replies.first { throw error }
+    let isEarly = ContinuousClock.now - sent < .milliseconds(milliseconds / 2)
+    if replies.first?.integer == 0, isEarly {
+      throw QueueError(
+        .refused,
+        "Redis does not wait for \(keys.enqueue): may this user call BLMOVE, and is it a list?")
+    }
   }
 
   static func seconds(_ milliseconds: Int) -> String {

@@ -74,17 +74,4 @@ extension Queue {
     let reply = try await read(["HGET", .text(keys.output(batch)), .text(stage.rawValue)])
     return try reply.bytes.map { try JSON(parsing: $0) }
   }
-
-  /// A plain read, repeated like a verb.
-  private func read(_ command: [RedisArgument]) async throws -> RedisValue {
-    var waits = 0
-    while true {
-      do {
-        return try await client.call(command)
-      } catch let error as RedisError where error.isPassing {
-        waits += 1
-        try await Task.sleep(for: .milliseconds(min(50 * waits, 1_000)))
-      }
-    }
-  }
 }

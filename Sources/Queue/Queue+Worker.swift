@@ -53,7 +53,7 @@ extension Queue {
   public func recover(maxCrashes: Int, now: Int? = nil) async throws -> Int {
     let step = 500
     var recovered = 0
-    var from = (try await client.call(["ZCARD", .text(keys.leases)]).integer ?? 0)
+    var from = try await read(["ZCARD", .text(keys.leases)]).integer ?? 0
     while from > 0 {
       from -= step
       let first = max(from, 0)

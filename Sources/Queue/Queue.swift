@@ -44,50 +44,78 @@ public struct Queue: Sendable {
   public func call(
     _ function: String, _ arguments: [RedisArgument], now: Int? = nil
   ) async throws -> RedisValue {
-    var waits = 0
-    while true {
-      try Task.checkCancellation()
+    try await repeated("batchd_\(function)") {
       var command: [RedisArgument] = [
         "FCALL", .text("batchd_\(function)"), 1, .text(keys.prefix), .integer(adoption.epoch),
       ]
       command += arguments
       if let now { command.append(.integer(now)) }
+      return try await client.call(command)
+    }
+  }
+
+  /// Sends a command that only reads until it is answered.
+  /// - Throws: `QueueError` when Redis refuses for good, `CancellationError`.
+  public func read(_ command: [RedisArgument]) async throws -> RedisValue {
+    var name = ""
+    if case .text(let verb)? = command.first { name = verb }
+    return try await repeated(name) { try await client.call(command) }
+  }
+
+  private func repeated(
+    _ name: String, _ send: () async throws -> RedisValue
+  ) async throws -> RedisValue {
+    var waits = 0
+    while true {
+      try Task.checkCancellation()
       do {
-        return try await client.call(command)
+        return try await send()
       } catch let error as RedisError {
-        try await recover(from: error, function, waits: &waits)
+        try await recover(from: error, name, waits: &waits)
       }
     }
   }
 
   /// Does what makes the call worth repeating, or throws.
-  private func recover(from error: RedisError, _ function: String, waits: inout Int) async throws {
+  private func recover(from error: RedisError, _ name: String, waits: inout Int) async throws {
     if error.serverCode == "EPOCH" {
       try await readopt(afterClockJump: false)
-      return
-    }
-    if error.code == .server, RedisFunctionLibrary.isMissing(error) {
-      let connection = try await client.connect()
-      await connection.close()
-      return
-    }
-    guard error.isPassing else {
+      // The first time it helps; what does not must not be asked for in a tight loop.
+      if waits == 0 {
+        waits = 1
+        return
+      }
+    } else if RedisFunctionLibrary.isMissing(error) {
+      // The preparation of any connection loads the library.
+      try await remedy { try await client.connect().close() }
+    } else if !error.isPassing {
       throw error.code == .server ? QueueError(error) : error
     }
     if waits % 20 == 0 {
       logger.warning(
-        "Redis cannot answer; waiting", metadata: ["call": "\(function)", "error": "\(error)"])
+        "Redis cannot answer; waiting", metadata: ["call": "\(name)", "error": "\(error)"])
     }
     waits += 1
     try await Task.sleep(for: .milliseconds(min(50 * waits, 1_000)))
   }
 
-  /// Finds the epoch in force; with a clock jump, raises it.
-  public func readopt(afterClockJump: Bool) async throws {
+  /// Runs what may help. That it fails, too, while Redis or the store is away ends nobody's work: the call is repeated.
+  private func remedy(_ body: () async throws -> Void) async throws {
     do {
+      try await body()
+    } catch let error as RedisError where error.code == .closed || error.code == .configuration {
+      throw error
+    } catch let error as CancellationError {
+      throw error
+    } catch {
+      logger.warning("Redis cannot be adopted yet; waiting", metadata: ["error": "\(error)"])
+    }
+  }
+
+  /// Finds the epoch in force, if Redis and the store can be reached; with a clock jump, raises it.
+  public func readopt(afterClockJump: Bool) async throws {
+    try await remedy {
       try await adoption.adopt(afterClockJump: afterClockJump) { try await client.call($0) }
-    } catch let error as RedisError where error.isPassing {
-      try await Task.sleep(for: .milliseconds(100))
     }
   }
 }

@@ -25,7 +25,7 @@ struct Outbox: Sendable {
     do {
       try await store.record(ended.map(\.batch))
     } catch let error as StoreError {
-      // What this worker took stays pending in the stream: it, or another one, is given it again after a minute.
+      // What this worker took stays pending in the stream: it is given it again at the next beat, another one after a minute.
       logger.error("cannot write the history; trying again", metadata: ["error": "\(error)"])
       return false
     }

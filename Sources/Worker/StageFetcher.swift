@@ -84,7 +84,9 @@ struct StageFetcher: Sendable {
     if refused {
       logger.error(
         "fetching stops until the next beat", metadata: ["list": "\(list)", "error": "\(error)"])
-      await state.fetch[list]?.wait()
+      // Slots that come free send the same signal, this loop's own among them; only a beat is news of Redis.
+      let beats = state.beats
+      while state.beats == beats, !Task.isCancelled { await state.fetch[list]?.wait() }
     } else {
       await state.fetch[list]?.wait(until: .now + .milliseconds(500))
     }

@@ -92,7 +92,7 @@ public struct Worker: Service, CustomStringConvertible {
 
   /// A Redis that evicts keys loses batches silently.
   private func checkRedis() async throws {
-    let reply = try await queue.client.call(["INFO", "memory"], timeoutMilliseconds: 86_400_000)
+    let reply = try await queue.read(["INFO", "memory"])
     let policy = (reply.text ?? "").split(whereSeparator: \.isNewline)
       .first { $0.hasPrefix("maxmemory_policy:") }?.split(separator: ":").last
     guard let policy, policy != "noeviction" else { return }

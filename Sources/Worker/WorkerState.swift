@@ -16,6 +16,7 @@ final class WorkerState: Sendable {
     var lastClaim: [StageList: ContinuousClock.Instant] = [:]
     var nextTick = ContinuousClock.now
     var wantsBeat = false
+    var beats = 0
     var counters: [Counter: Int] = [:]
   }
 
@@ -134,6 +135,7 @@ final class WorkerState: Sendable {
 
   func apply(paused: Set<String>, backlogs: [StageList: Int]) {
     state.withLock { state in
+      state.beats += 1
       state.paused = paused
       for (list, backlog) in backlogs {
         // A backlog that begins now has been untouched for no time yet.
@@ -144,6 +146,9 @@ final class WorkerState: Sendable {
     for signal in fetch.values { signal.send() }
     intake.send()
   }
+
+  /// How many beats have told of pauses and backlogs.
+  var beats: Int { state.withLock { $0.beats } }
 
   /// A list with work, free slots and no pause from which nothing was claimed for `limit`: a loop is stuck. A slot whose
   /// handler was given up counts as free, for only a restart brings it back.

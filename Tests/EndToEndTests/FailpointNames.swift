@@ -9,7 +9,7 @@ enum FailpointNames {
   /// The read for handlers that want a stage's own output, which no stage of Workiz does; HSCAN takes the same way.
   private static let unused: Set<String> = ["HGET"]
   /// The blocked fetch of entries is several commands in one piece.
-  private static let pieces: Set<String> = ["CLIENT+BLMOVE+PING"]
+  private static let pieces: Set<String> = ["CLIENT+BLMOVE+LLEN"]
   static let storeWrites: Set<String> = [
     "migrate", "raise(epoch:)", "raise(fence:of:)", "upsert(_:for:)", "record(_:)",
   ]
@@ -32,8 +32,10 @@ enum FailpointNames {
       texts += try Self.texts("Sources/\(module)", ".swift")
     }
     let words = texts.flatMap { $0.matches(of: /\[\s*"([A-Z]{4,})"/).map { String($0.1) } }
-    return Set(words).subtracting(["FCALL", "REPLACE", "UUID", "LOADING"]).subtracting(unused)
-      .union(pieces)
+    return Set(words).subtracting(["FCALL", "REPLACE", "UUID", "LOADING", "LLEN"]).subtracting(
+      unused
+    )
+    .union(pieces)
   }
 
   /// How many functions of the SQLite store write; the opening, which makes the tables, is one more.

@@ -1,9 +1,41 @@
+import Glibc
+import Redis
 import TestSupport
 import Testing
 
 extension ProcessTests {
   /// RELIABILITY, row 7: every error that Redis may answer for a while, at every call.
   @Suite struct RefusalTests {
+    /// Only the blocked fetch is forbidden: its refusal comes at once, and what is waited for would never come.
+    @Test func aWorkerThatMayNotBlockFetchesAtItsBeats() async throws {
+      try await Site.with(FailpointScenario.settings()) { site in
+        _ = try await site.client.call(["ACL", "SETUSER", "worker", "-blmove"])
+        let worker = try site.worker("1")
+        await eventually("it runs") { worker.output.contains("worker started") }
+        func calls() async throws -> Int {
+          let text = try await site.client.call(["INFO", "commandstats"]).text ?? ""
+          return [/cmdstat_fcall:calls=(\d+)/, /cmdstat_blmove:.*rejected_calls=(\d+)/]
+            .reduce(0) { $0 + (text.firstMatch(of: $1).flatMap { Int($0.1) } ?? 0) }
+        }
+        let before = try await calls()
+        try await Task.sleep(for: .seconds(3))
+        let sent = try await calls() - before
+        print("blocked fetch forbidden: \(sent) calls in 3 s, ten beats")
+        // At each beat: the beat; for each of seven lists a claim, a refused fetch and the two calls of its new connection.
+        #expect(sent > 0 && sent < 20 * 29, "\(sent)")
+        #expect(worker.output.contains("fetching stops until the next beat"))
+        #expect(worker.output.contains("admission stops until the next beat"))
+        var scenario = FailpointScenario(site)
+        try await scenario.enqueue()
+        await eventually(within: .seconds(30), "it works all the same") {
+          try await scenario.hasEnded()
+        }
+        worker.send(SIGTERM)
+        #expect(await worker.exitStatus(within: DrainTests.limit) == 0, "\(worker.output)")
+        try await scenario.expectAllIsRight()
+      }
+    }
+
     /// How long each call is refused, from its first time on.
     private static let milliseconds = 300
     /// Far above what waiting callers send in that time, six fetchers among them; a loop that spins sends thousands.

@@ -22,6 +22,8 @@ final class Site: Sendable {
     var redis = ""
     /// Lines of the worker's tables, beside what every test needs.
     var worker = "lease_ms = 3000\nbeat_ms = 500\nidle_beat_ms = 1000\ndrain_ms = 5000"
+    /// Lines of the table `retry`.
+    var retry = "backoff_ms = 200"
     /// Milliseconds between two requests of an account, as the workers have it.
     var interval = 20
 
@@ -117,7 +119,7 @@ final class Site: Sendable {
       [limits]
       event_count = 1000000
       [retry]
-      backoff_ms = 200
+      \(settings.retry)
       [workiz]
       base_url = "http://127.0.0.1:\(port)/api/v1"
       interval_ms = \(settings.interval)
@@ -176,6 +178,16 @@ final class Site: Sendable {
   }
 
   func killSimulator() { simulator.send(SIGKILL) }
+
+  /// Whether somebody holds the store's write lock at this moment.
+  var isStoreLocked: Bool {
+    do {
+      try DatabaseQueue(path: storePath).inTransaction(.immediate) { _ in .rollback }
+      return false
+    } catch {
+      return true
+    }
+  }
 
   func arrivals() throws -> [Arrival] { try Arrival.read(arrivalsPath) }
 

@@ -3,7 +3,8 @@
 --   'reject' REASON ID               ID may be ''
 --   'admit' ID OPERATION PIPELINE ACCOUNT PRIORITY DUE SIZE RERUN ITEMS     '' for what the envelope lacks;
 --                                    DUE Unix ms, or '+MS' after now; RERUN '1' or ''; ITEMS a number
--- -> per entry 'admitted', 'duplicate', 'rejected' or 'gone' (another worker took it over: nothing was done)
+-- -> per entry 'admitted', 'duplicate', 'rejected' or 'gone' (another worker took it over, or an earlier call did it and
+--    its reply was lost: nothing was done)
 -- Entries must come in the order in which batchd_intake showed them.
 local function field(value)
   return value ~= '' and value or nil
