@@ -2,14 +2,19 @@ internal import Redis
 
 /// The library `batchd` of Redis Functions: the helpers first, then one file per function.
 enum FunctionCode {
-  /// The revision in force replaces a lower one and never a higher one; it must match REVISION in helpers.lua.
-  static let revision = 1
+  /// The revision in force replaces a lower one and never a higher one. Only helpers.lua states it.
+  static let revision: Int = {
+    let helpers = String(decoding: PackageResources.helpers_lua, as: UTF8.self)
+    guard let found = helpers.firstMatch(of: /local REVISION = (\d+)/), let revision = Int(found.1)
+    else { fatalError("helpers.lua states no REVISION") }
+    return revision
+  }()
 
   static let library = RedisFunctionLibrary(name: "batchd", revision: revision, code: code)
 
   private static let shared = [
     PackageResources.helpers_lua, PackageResources.lifecycle_lua, PackageResources.entries_lua,
-    PackageResources.gates_lua,
+    PackageResources.gates_lua, PackageResources.retention_lua,
   ]
 
   private static let functions = [

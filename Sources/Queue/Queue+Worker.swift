@@ -41,6 +41,7 @@ extension Queue {
       ("event_count", limits.eventCount), ("rejected_count", limits.rejectedCount),
       ("rejected_bytes", limits.rejectedBytes),
       ("quiet_ms", quietMilliseconds),
+      ("retention_ms", limits.retentionSeconds * 1000),
       ("failed_retention_ms", limits.failedRetentionSeconds * 1000),
     ]
     arguments.append(.integer(kept.count))

@@ -27,6 +27,28 @@ import Testing
     #expect(WorkizTime.moment(text, in: .gmt) == nil)
   }
 
+  /// 64 bits of cents end below what 16 MiB of lines can ask for.
+  @Test func aTotalBeyondAllBoundsIsAProblemAndNoCrash() {
+    let line = JSON.object(["Quantity": .integer(1), "Price": .number(9e11)])
+    let fields = WorkizFields.normalise(
+      .object(["LineItems": .array([JSON](repeating: line, count: 110_000))]))
+    #expect(fields["line_count"] == .integer(110_000))
+    #expect(
+      fields["problems"]?.array?.last
+        == .string("LineItems[109999] has no readable Quantity and Price"))
+    var summary = WorkizSummary()
+    for _ in 0..<110_000 { summary.add(.object(["total": .number(9e11)]), .new) }
+    #expect(summary.json["items"] == .integer(110_000))
+  }
+
+  @Test func aCursorWithNumbersAtTheEndOf64BitsStopsNobody() throws {
+    let end = JSON.integer(.max)
+    var summary = WorkizSummary(
+      .object(["items": end, "new": end, "by_status": .object(["Done": end])]))
+    summary.add(.object(["status": .string("Done")]), .new)
+    #expect(summary.json["items"] == .integer(1))
+  }
+
   @Test func readsUnstableTypes() {
     #expect(Lenient.text(.integer(5_550_100)) == "5550100")
     #expect(Lenient.text(.string("  ")) == nil)

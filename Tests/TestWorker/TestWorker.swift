@@ -93,6 +93,10 @@ struct Settings {
     configuration.maxCrashes = self["max_crashes", 3]
     configuration.gateMarginMilliseconds = self["gate_margin_ms", 15]
     configuration.gatePatienceMilliseconds = self["gate_patience_ms", 2_000]
+    configuration.limits.retentionSeconds = self["retention_seconds", 86_400]
+    configuration.limits.failedRetentionSeconds = self["failed_retention_seconds", 2_592_000]
+    configuration.limits.eventCount = self["event_count", 10_000]
+    configuration.limits.rejectedCount = self["rejected_count", 1_000]
     return configuration
   }
 }

@@ -19,7 +19,7 @@ local function expire_operation(c, operation, keep)
 end
 
 define('archive', function(p, args)
-  local n, keeps, archived = tonumber(args[4]), {}, 0
+  local n, keeps, runs, archived = tonumber(args[4]), {}, {}, 0
   local c = open(p, args[5 + 3 * n])
   guard(c, args[1])
   for i = 1, n do
@@ -32,8 +32,13 @@ define('archive', function(p, args)
       call('PEXPIREAT', p .. 'batch:' .. id, integer(keep))
       for _, key in ipairs(side_keys(c, id, b)) do call('PEXPIREAT', key, integer(keep)) end
       keeps[b.operation] = math.max(keep, keeps[b.operation] or 0)
+      runs[b.operation] = (runs[b.operation] or 0) + 1
     end
   end
-  for operation, keep in pairs(keeps) do expire_operation(c, operation, keep) end
+  for operation, keep in pairs(keeps) do
+    expire_operation(c, operation, keep)
+    -- More than came, so that the list shrinks to what lives.
+    forget_members(c, operation, 2 * runs[operation])
+  end
   return archived
 end)

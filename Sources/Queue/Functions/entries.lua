@@ -2,7 +2,7 @@
 
 -- Keeps a rejected entry with its reason: a header line, then the raw bytes. Bounded in entries and bytes.
 local function reject(c, raw, reason, id)
-  local limits = call('HMGET', c.p .. 'meta', 'rejected_count', 'rejected_bytes', 'rejected_held')
+  local limits = call('HMGET', c.p .. 'meta', 'rejected_count', 'rejected_bytes', 'rejected_held', 'retention_ms')
   local most_bytes = tonumber(limits[2]) or 16777216
   local kept = #raw <= most_bytes / 4 and raw or string.sub(raw, 1, 256)
   local record = c.at .. ' ' .. #raw .. ' ' .. (#kept == #raw and 'whole' or 'cut') .. ' '
@@ -19,7 +19,7 @@ local function reject(c, raw, reason, id)
   stat(c, 'rejected')
   if id and id ~= '' and call('EXISTS', c.p .. 'batch:' .. id) == 0 then
     call('HSET', c.p .. 'batch:' .. id, 'status', 'rejected', 'error', reason, 'finished_at', c.at)
-    call('EXPIRE', c.p .. 'batch:' .. id, 86400)
+    call('PEXPIREAT', c.p .. 'batch:' .. id, integer(c.now + (tonumber(limits[4]) or 86400000)))
   end
   event(c, 'rejected', id or '', {}, 'reason', reason)
 end

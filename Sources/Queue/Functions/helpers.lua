@@ -20,7 +20,8 @@
 -- Lua does not roll back, so every function reads and checks first and writes after. Functions never see JSON:
 -- envelopes, outputs and errors are opaque bytes, parsed in Swift.
 
-local REVISION = 1
+-- To be raised with each release that changes a function: workers replace a lower one with theirs, never a higher one.
+local REVISION = 2
 local ENDED = { completed = true, completed_with_errors = true, failed = true, cancelled = true }
 local STAGES = { setup = 1, extraction = 2, annotation = 3, validation = 4, metadata = 5, persistence = 6 }
 -- redis.call exists only once a function runs, not while the library loads: `define` sets it.

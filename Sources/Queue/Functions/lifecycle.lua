@@ -175,8 +175,20 @@ local function paused_here(c, pipeline, stage)
   return false
 end
 
--- Returns what a worker's intakes hold to the lists they came from, oldest first out again.
+-- What a worker took from the outbox and did not acknowledge may be given to anybody at once.
+local function return_outbox(c, worker)
+  local key = c.p .. 'ended'
+  local pending = redis.pcall('XPENDING', key, 'store', '-', '+', 100, worker)
+  if pending.err then return end
+  for _, entry in ipairs(pending) do
+    call('XCLAIM', key, 'store', worker, 0, entry[1], 'IDLE', 60000, 'JUSTID')
+  end
+end
+
+-- Returns what a worker's intakes hold to the lists they came from, oldest first out again, and what it took from the
+-- outbox.
 local function sweep(c, worker)
+  return_outbox(c, worker)
   local base = c.p .. 'intake:' .. worker .. ':'
   while call('LMOVE', base .. 'enqueue', c.p .. 'enqueue', 'LEFT', 'RIGHT') do end
   local pipelines = call('HGETALL', c.p .. 'pipelines')

@@ -74,7 +74,10 @@ local function bury_workers(c)
     event(c, 'worker_lost', '', {}, 'worker', worker)
   end
   for _, worker in ipairs(call('ZRANGE', c.p .. 'departed', 0, LIMIT - 1)) do sweep(c, worker) end
-  call('ZREMRANGEBYSCORE', c.p .. 'departed', '-inf', integer(c.now - SWEPT_FOR_MS))
+  for _, worker in ipairs(call('ZRANGEBYSCORE', c.p .. 'departed', '-inf',
+    integer(c.now - SWEPT_FOR_MS), 'LIMIT', 0, LIMIT)) do
+    forget_worker(c, worker)
+  end
 end
 
 -- Whether the batch's place does not exist, or was found missing after the batch came there: the first that is put back
@@ -113,20 +116,6 @@ local function find_homeless(c)
   end
 end
 
-local function end_retention(c)
-  local kept = number(call('HGET', c.p .. 'meta', 'failed_retention_ms'))
-  if kept == 0 then return end
-  call('ZREMRANGEBYSCORE', c.p .. 'failed', '-inf', integer(c.now - kept))
-  for _, operation in ipairs(call('ZRANGEBYSCORE', c.p .. 'operations', '-inf', integer(c.now - 60000),
-    'LIMIT', 0, 10)) do
-    if call('EXISTS', c.p .. 'progress:' .. operation) == 0 then
-      call('ZREM', c.p .. 'operations', operation)
-    elseif call('ZSCORE', c.p .. 'operations', operation) + kept < c.now then
-      call('ZADD', c.p .. 'operations', integer(c.now), operation)
-    end
-  end
-end
-
 define('tick', function(p, args)
   local c = open(p, args[5])
   guard(c, args[1])
@@ -139,7 +128,7 @@ define('tick', function(p, args)
   moved = moved + cancel_more(c)
   bury_workers(c)
   find_homeless(c)
-  end_retention(c)
+  local more = end_retention(c)
   commit(c)
-  return { 'ok', c.now, next_deadline(c), moved }
+  return { 'ok', c.now, more and c.now or next_deadline(c), moved }
 end)

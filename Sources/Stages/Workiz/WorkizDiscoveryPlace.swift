@@ -18,7 +18,10 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
 
   init(_ job: StageJob) {
     let cursor = job.cursor
-    func integer(_ name: String) -> Int? { cursor?[name].flatMap(Lenient.integer) }
+    // What comes from Redis is not trusted: a number near the end of 64 bits must not stop the worker.
+    func integer(_ name: String) -> Int? {
+      cursor?[name].flatMap(Lenient.integer).flatMap { (0...1_000_000_000).contains($0) ? $0 : nil }
+    }
     page = integer("page") ?? 0
     children = integer("children") ?? 0
     listed = integer("listed") ?? 0
@@ -61,7 +64,7 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
       envelope["has_more"].flatMap(Lenient.bool) ?? (data.count == WorkizRequest.recordsPerPage)
     isDone = !hasMore
     let found = envelope["found"].flatMap(Lenient.integer) ?? 0
-    if isDone, page > 1, listed + WorkizRequest.recordsPerPage <= found {
+    if isDone, page > 1, listed <= found - WorkizRequest.recordsPerPage {
       throw Self.wrongUnit(configuration.offsetUnit, "\(listed) jobs came of \(found)")
     }
     if page >= Self.maximumPages, hasMore {

@@ -72,8 +72,10 @@ enum WorkizFields {
     for (index, line) in lines.enumerated() {
       let quantity = line["Quantity"].flatMap(Lenient.number)
       let price = line["Price"].flatMap(Lenient.number)
-      if let quantity, let price, let cents = Cents.of(quantity * price) {
-        total += cents
+      if let quantity, let price, let cents = Cents.of(quantity * price),
+        let sum = Cents.sum(total, cents)
+      {
+        total = sum
       } else {
         problems.append("LineItems[\(index)] has no readable Quantity and Price")
       }

@@ -66,7 +66,8 @@ struct WorkizSession {
   }
 
   private mutating func wait(_ gate: String, afterMilliseconds: Int?) async throws {
-    let count = (cursor["throttled"].flatMap(Lenient.integer) ?? 0) + 1
+    let before = cursor["throttled"].flatMap(Lenient.integer) ?? 0
+    let count = min(max(before, 0), Self.maximumThrottled) + 1
     let pause = Self.pause(afterMilliseconds, count: count, configuration)
     try await context.close(gate: gate, forMilliseconds: pause, reason: "429 from Workiz")
     let isOver = count >= Self.maximumThrottled

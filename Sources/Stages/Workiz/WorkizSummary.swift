@@ -17,13 +17,11 @@ struct WorkizSummary: Sendable, Equatable {
   private var amounts: [String: Int64] = [:]
 
   init(_ json: JSON? = nil) {
-    items = json?["items"].flatMap(Lenient.integer).map(Int64.init) ?? 0
+    items = Self.count(json?["items"])
     for change in Change.allCases {
-      changes[change.rawValue] =
-        json?[change.rawValue].flatMap(Lenient.integer).map(Int64.init) ?? 0
+      changes[change.rawValue] = Self.count(json?[change.rawValue])
     }
-    statuses =
-      json?["by_status"]?.object?.compactMapValues { Lenient.integer($0).map(Int64.init) } ?? [:]
+    statuses = json?["by_status"]?.object?.mapValues(Self.count) ?? [:]
     for (name, _) in WorkizFields.money {
       amounts[name] = json?["amounts"]?[name].flatMap(Lenient.number).flatMap(Cents.of) ?? 0
     }
@@ -35,8 +33,16 @@ struct WorkizSummary: Sendable, Equatable {
     changes[change.rawValue, default: 0] += 1
     statuses[fields["status"]?.string ?? "", default: 0] += 1
     for (name, _) in WorkizFields.money {
-      amounts[name, default: 0] += fields[name].flatMap(Lenient.number).flatMap(Cents.of) ?? 0
+      let amount = fields[name].flatMap(Lenient.number).flatMap(Cents.of) ?? 0
+      let sum = amounts[name, default: 0]
+      amounts[name] = Cents.sum(sum, amount) ?? sum
     }
+  }
+
+  /// What comes from Redis is not trusted: a count near the end of 64 bits must not stop the worker.
+  private static func count(_ value: JSON?) -> Int64 {
+    let count = value.flatMap(Lenient.integer) ?? 0
+    return (0...1_000_000_000_000).contains(count) ? Int64(count) : 0
   }
 
   var json: JSON {
