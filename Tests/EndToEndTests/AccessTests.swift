@@ -13,7 +13,7 @@ extension ProcessTests {
           ["FUNCTION", "FLUSH"], ["FUNCTION", "DELETE", "batchd"], ["ACL", "LIST"],
           ["MONITOR"], ["SLAVEOF", "NO", "ONE"],
           ["CLIENT", "KILL", "ID", "1"],
-          ["SUBSCRIBE", "x"], ["RENAME", "batchd:meta", "batchd:other"],
+          ["SUBSCRIBE", "x"],
           ["GET", "else"], ["LPUSH", "else", "x"], ["HGETALL", "batchd2:meta"],
           ["FCALL", "batchd_cancel", "1", "else", "b1"],
         ]
