@@ -51,6 +51,28 @@ import Testing
     }
   }
 
+  @Test func aFileThatWasMovedAwayOrReplacedTakesNoWrites() async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      let store = try await SQLiteStore(path: path)
+      try await store.raise(.sample(fence: 1, 1))
+      try FileManager.default.moveItem(atPath: path, toPath: path + ".away")
+      func write() async throws -> StoreError.Code? {
+        try await refusal {
+          _ = try await store.upsert([.sample("AAAAAA")], for: .sample(fence: 1, 1))
+        }
+      }
+      #expect(try await write() == .unavailable)
+      try Data("another file".utf8).write(to: URL(fileURLWithPath: path))
+      #expect(try await write() == .unavailable)
+      try FileManager.default.removeItem(atPath: path)
+      try FileManager.default.moveItem(atPath: path + ".away", toPath: path)
+      #expect(try await write() == nil)
+      #expect(try sqliteRows("SELECT uuid FROM jobs", of: path) == ["AAAAAA"])
+      try await store.close()
+    }
+  }
+
   @Test func openingWaitsForWhoeverHoldsANewFile() async throws {
     try await withFolder { folder in
       let path = folder + "/store.sqlite"

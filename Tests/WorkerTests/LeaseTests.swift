@@ -94,7 +94,8 @@ import Worker
     let first = try harness.worker("w1", [pipeline]) {
       $0.leaseMilliseconds = 60_000
       $0.beatMilliseconds = 60_000
-      $0.idleBeatMilliseconds = 60_000
+      // As above: the leap of the tick must not pass for an outage, however slowly all this starts.
+      $0.idleBeatMilliseconds = 120_000
     }
     for act in Self.acts { try await harness.enqueue(#"{"id":"\#(act)","items":["A"]}"#) }
     await eventually("all run") { started.withLock { $0.count } == Self.acts.count }

@@ -58,6 +58,39 @@ import Worker
     #expect(crashes.count { $0["batch"] != "bad" } == 255)
     #expect(crashes.count { $0["batch"] == "bad" } == 2)
   }
+
+  /// Three whose worker went away: each waits, after its first checkpoint, for the others to come as far.
+  @Test func aSuspectThatMadeProgressLetsTheNextOneBegin() async throws {
+    let harness = try await WorkerHarness()
+    let ghost = try harness.queue("ghost")
+    try await ghost.queue.register(
+      boot: "ghost", host: "test", pid: 1, version: "test", store: harness.store.identity(),
+      slots: 3, quietMilliseconds: 60_000,
+      pipelines: [.init(name: "demo", stages: [.extraction], counts: .extraction)])
+    for id in ["a", "b", "c"] { try await harness.enqueue(#"{"id":"\#(id)","items":["x"]}"#) }
+    let entries = try await ghost.queue.intake(count: 9)
+    _ = try await ghost.queue.admit(entries, defaultPipeline: "demo")
+    let list = StageList(pipeline: "demo", stage: .extraction)
+    guard
+      case .batches(let claims) = try await ghost.queue.claim(
+        list, count: 3, leaseMilliseconds: 200)
+    else { throw CancellationError() }
+    #expect(claims.count == 3)
+    let arrived = Mutex(0)
+    let worker = try harness.worker(
+      "w1",
+      [
+        .demo { _, context in
+          try await context.checkpoint(["x": .done(.null)])
+          arrived.withLock { $0 += 1 }
+          while arrived.withLock({ $0 }) < 3 { try await Task.sleep(for: .milliseconds(10)) }
+          return nil
+        }
+      ])
+    for id in ["a", "b", "c"] { await harness.waitFor("completed", of: "batch:\(id)") }
+    #expect(try await harness.events("crashed").count == 3)
+    try await worker.stop()
+  }
 }
 
 /// One life of the worker w1. In the first all 256 run at once before the bad one kills them.
