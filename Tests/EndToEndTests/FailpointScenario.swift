@@ -16,9 +16,7 @@ struct FailpointScenario {
   static func settings(leaseMilliseconds: Int = 2_000) -> Site.Settings {
     var settings = Site.Settings(accounts: 2, jobs: 6)
     settings.simulator.outage = "empty"
-    settings.redisArguments = ["--user", "worker", "on", ">sim-acme", "~*", "&*", "+@all"]
     settings.database = 1
-    settings.redis = "user = \"worker\"\npassword_file = \"token-acme\""
     settings.interval = 40
     settings.retry = "backoff_ms = 50\nretries = 1"
     settings.worker = """

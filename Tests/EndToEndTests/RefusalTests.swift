@@ -9,7 +9,7 @@ extension ProcessTests {
     /// Only the blocked fetch is forbidden: its refusal comes at once, and what is waited for would never come.
     @Test func aWorkerThatMayNotBlockFetchesAtItsBeats() async throws {
       try await Site.with(FailpointScenario.settings()) { site in
-        _ = try await site.client.call(["ACL", "SETUSER", "worker", "-blmove"])
+        _ = try await site.client.call(["ACL", "SETUSER", "batchd", "-blmove"])
         let worker = try site.worker("1")
         await eventually("it runs") { worker.output.contains("worker started") }
         func calls() async throws -> Int {

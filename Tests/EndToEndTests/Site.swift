@@ -19,7 +19,6 @@ final class Site: Sendable {
     var redisArguments: [String] = []
     /// The database that workers and test use, and lines of the table `redis`.
     var database = 0
-    var redis = ""
     /// Lines of the worker's tables, beside what every test needs.
     var worker = "lease_ms = 3000\nbeat_ms = 500\nidle_beat_ms = 1000\ndrain_ms = 5000"
     /// Lines of the table `retry`.
@@ -111,7 +110,6 @@ final class Site: Sendable {
       user = "batchd"
       password_file = "redis-password"
       call_timeout_ms = 1000
-      \(settings.redis)
       [store]
       path = "store.sqlite"
       [worker]
