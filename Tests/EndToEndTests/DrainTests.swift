@@ -104,6 +104,38 @@ extension ProcessTests {
       }
     }
 
+    /// A process manager sends SIGKILL when the drain limit is over; by then nothing may be left to lose. Four batches
+    /// end at their cancellation, two do not look at it.
+    @Test func aSignalThatCannotBeCaughtAtTheDrainLimitFindsNothingLeft() async throws {
+      try await TestWorkers.with(["slots=8", "drain_ms=3000"]) { workers in
+        let worker = try await workers.start("w1")
+        let slow = (1...4).map { #"{"id":"slow\#($0)","payload":{"do":"slow","ms":600000}}"# }
+        let deaf = (1...2).map { #"{"id":"deaf\#($0)","payload":{"do":"deaf"}}"# }
+        try await workers.push(slow + deaf)
+        await eventually("all run") {
+          try await workers.client.call(["ZCARD", "batchd:leases"]).integer == 6
+        }
+        let sent = Int64(Date.now.timeIntervalSince1970 * 1_000)
+        worker.send(SIGTERM)
+        _ = await worker.exitStatus(within: .seconds(3))
+        await worker.killNow()
+        let last = try await workers.start("w2")
+        await eventually("the slow ones go on elsewhere") {
+          try await workers.client.call(["ZCARD", "batchd:leases"]).integer == 6
+        }
+        let events = try await QueueEvent.all(workers.client)
+        let handedBack = events.filter { $0.name == "handed_back" }
+        #expect(Set(handedBack.map(\.batch)).count == 6 && handedBack.count == 6)
+        #expect(!events.contains { ["crashed", "retrying", "requeued"].contains($0.name) })
+        let waits = handedBack.filter { $0.batch.hasPrefix("slow") }.map {
+          $0.milliseconds - sent
+        }
+        print("row 8: SIGKILL at the drain limit: handed back after \(waits) ms")
+        #expect(waits.allSatisfy { $0 <= 1_000 })
+        await last.killNow()
+      }
+    }
+
     private static func cancelAll(_ site: Site) async throws {
       let operations = try await site.client.call(["ZRANGE", "batchd:operations", 0, -1])
       for operation in (operations.array ?? []).compactMap(\.text)

@@ -82,7 +82,7 @@ extension ProcessTests {
       if isFirst { try await scenario.enqueue() }
       heir.send(SIGCONT)
       if !keeps(point), !point.hasSuffix(".within") {
-        await eventually(within: .seconds(40), "\(point): the heir ends all") {
+        await eventually(within: .seconds(100), "\(point): the heir ends all") {
           try await scenario.hasEnded()
         }
         // Longer than clocks may differ: what it thinks the time is must not pass for a clock that jumped.
@@ -98,7 +98,7 @@ extension ProcessTests {
         }
         zombie.send(SIGCONT)
       }
-      await eventually(within: .seconds(40), "\(point): all ends") { try await scenario.hasEnded() }
+      await eventually(within: .seconds(100), "\(point): all ends") { try await scenario.hasEnded() }
       for worker in [zombie, heir] {
         worker.send(SIGTERM)
         #expect(await worker.exitStatus(within: .seconds(10)) == 0, "\(point): \(worker.output)")
