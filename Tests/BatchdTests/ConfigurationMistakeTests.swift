@@ -26,6 +26,8 @@ struct ConfigurationMistakeTests {
     #expect(error?.message == "c.toml:" + mistake.message)
   }
 
+  private static let names = "; it is letters, digits, _ and -, or in quotes"
+
   /// Keys and tables that do not exist or are of the wrong kind.
   static let shapes = [
     Mistake(
@@ -37,6 +39,14 @@ struct ConfigurationMistakeTests {
       "a = 1\na = 2\n",
       "2: not TOML: Error while parsing key-value pair: cannot redefine existing integer 'a'"),
     Mistake("prefix = \"a\"\n\0[x]", "2: not TOML: a NUL character"),
+    Mistake("prefix = \"a\"\n[$x]", "2: not TOML: a table's name starts with \"$\"" + names),
+    Mistake(
+      "[[\u{10}x]]", "1: not TOML: a table's name starts with a blank or control character" + names),
+    Mistake(
+      "[\nx]", "1: not TOML: a table's name starts with a blank or control character" + names),
+    Mistake(
+      "prefix = \"\"\"\n[$]\n\"\"\"\n [ [x]",
+      "4: not TOML: a table's name starts with \"[\"" + names),
     Mistake("\n\nprefx = \"a\"", "3: prefx: unknown key; did you mean prefix?"),
     Mistake(
       "[worker]\n# one\nlease-ms = 1", "3: worker.lease-ms: unknown key; did you mean lease_ms?"),
