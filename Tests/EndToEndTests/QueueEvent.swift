@@ -1,4 +1,6 @@
+import Logging
 import Redis
+import TestSupport
 
 /// An entry of `batchd:events`.
 struct QueueEvent {
@@ -8,6 +10,10 @@ struct QueueEvent {
   var batch: String { fields["batch"] ?? "" }
   var stage: String { fields["stage"] ?? "" }
   var worker: String { fields["worker"] ?? "" }
+  /// Of a `claimed` event.
+  var fence: String { fields["fence"] ?? "" }
+  /// Its id in the stream.
+  let id: String
   /// Unix milliseconds by Redis's clock.
   let milliseconds: Int64
 
@@ -22,7 +28,21 @@ struct QueueEvent {
       for index in stride(from: 0, to: pairs.count - 1, by: 2) {
         fields[pairs[index].text ?? ""] = pairs[index + 1].text
       }
-      return QueueEvent(fields: fields, milliseconds: Int64(id.prefix { $0 != "-" }) ?? 0)
+      return QueueEvent(fields: fields, id: id, milliseconds: Int64(id.prefix { $0 != "-" }) ?? 0)
+    }
+  }
+
+  /// Every event that one server remembers.
+  static func all(of redis: TestRedis) async throws -> [QueueEvent] {
+    let client = RedisClient(
+      try RedisConfiguration(url: redis.url),
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    return try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await client.run() }
+      let events = try await all(client)
+      group.cancelAll()
+      try await group.waitForAll()
+      return events
     }
   }
 }

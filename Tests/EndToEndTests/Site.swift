@@ -25,6 +25,9 @@ final class Site: Sendable {
     var retry = "backoff_ms = 200"
     /// Milliseconds between two requests of an account, as the workers have it.
     var interval = 20
+    /// How the workers, and the test, reach Redis where that is not its own socket.
+    var workerURL: String?
+    var clientURL: String?
 
     init(accounts: Int = 1, jobs: Int) {
       simulator.accounts = accounts
@@ -64,7 +67,8 @@ final class Site: Sendable {
       arguments: settings.redisArguments + ["--user"] + Self.documentedUser(password: Self.password)
     )
     client = RedisClient(
-      try RedisConfiguration(url: "\(redis.url)?db=\(settings.database)"),
+      try RedisConfiguration(
+        url: settings.clientURL ?? "\(redis.url)?db=\(settings.database)"),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     world = try WorkizWorld(settings.simulator)
     simulator = try Self.simulator(settings.simulator, "\(folder.path)")
@@ -78,7 +82,7 @@ final class Site: Sendable {
   }
 
   /// The rights of `deploy/redis.acl` as arguments of redis-server: what workers run as in all these tests.
-  private static func documentedUser(password: String) throws -> [String] {
+  static func documentedUser(password: String) throws -> [String] {
     let file = URL(filePath: #filePath).deletingLastPathComponent()
       .appending(path: "../../deploy/redis.acl").standardizedFileURL
     let line = try String(contentsOf: file, encoding: .utf8)
@@ -106,7 +110,7 @@ final class Site: Sendable {
   private func configure(_ settings: Settings, port: String) throws {
     var text = """
       [redis]
-      url = "\(redis.url)?db=\(settings.database)"
+      url = "\(settings.workerURL ?? "\(redis.url)?db=\(settings.database)")"
       user = "batchd"
       password_file = "redis-password"
       call_timeout_ms = 1000

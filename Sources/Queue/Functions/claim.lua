@@ -61,7 +61,7 @@ local function lease(c, id, b, fence, expiry, worker, alone)
   call('HSET', c.p .. 'batch:' .. id, 'status', b.status, 'place', b.place, 'fence', b.fence,
     'worker', worker, 'attempt', b.attempt, 'started_at', b.started_at, 'updated_at', c.at)
   if first and b.account then account_started(c, b) end
-  event(c, 'claimed', id, b, 'worker', worker)
+  event(c, 'claimed', id, b, 'worker', worker, 'fence', b.fence)
 end
 
 define('claim', function(p, args)
