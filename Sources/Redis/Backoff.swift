@@ -2,7 +2,7 @@
 /// do not come back in the same millisecond.
 struct Backoff {
   static let firstMilliseconds = 50
-  static let capMilliseconds = 2_000
+  static let capMilliseconds = 1_000
 
   private var attempts = 0
 

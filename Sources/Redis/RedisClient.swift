@@ -51,8 +51,7 @@ public final class RedisClient: Sendable {
         logger.info("connected to Redis", metadata: address)
         shared.begin(connection)
         reconnected.withLock { $0 }()
-        await connection.untilClosed()
-        let reason = connection.closed?.message ?? "the connection ended"
+        let reason = await end(of: connection)
         await connection.close()
         guard !Task.isCancelled else { break }
         if NIODeadline.now() - start > .seconds(Backoff.successSeconds) { backoff.reset() }
@@ -62,6 +61,29 @@ public final class RedisClient: Sendable {
         report((error as? RedisError)?.message ?? "\(error)")
       }
       try? await Task.sleep(for: .milliseconds(backoff.next()))
+    }
+  }
+
+  /// Waits until the connection has ended or leads to the wrong place.
+  /// - Returns: why it is of no use any more.
+  private func end(of connection: RedisConnection) async -> String {
+    guard case .sentinel(let hosts, let service, _) = configuration.endpoint else {
+      await connection.untilClosed()
+      return connection.closed?.message ?? "the connection ended"
+    }
+    return await withTaskGroup(of: String?.self) { group in
+      group.addTask {
+        await connection.untilClosed()
+        return connection.closed?.message
+      }
+      let sentinels = Sentinels(hosts: hosts, service: service, configuration)
+      group.addTask {
+        await sentinels.untilReplaced(connection)
+        return "the Sentinels name another primary"
+      }
+      let reason = await group.next() ?? nil
+      group.cancelAll()
+      return reason ?? "the connection ended"
     }
   }
 

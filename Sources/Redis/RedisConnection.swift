@@ -8,12 +8,15 @@ public final class RedisConnection: Sendable {
   private let handler: NIOLoopBound<ConnectionHandler>
   private let core: ConnectionCore
   private let callTimeoutMilliseconds: Int
+  /// Where it leads; behind Sentinels the address that they named.
+  let endpoint: RedisConfiguration.Endpoint
 
   /// On the channel's event loop only. `silence`: how long an overdue peer may say nothing before
   /// the connection is closed.
   init(channel: any Channel, configuration: RedisConfiguration, silence: TimeAmount) throws {
     self.channel = channel
     callTimeoutMilliseconds = configuration.callTimeoutMilliseconds
+    endpoint = configuration.endpoint
     core = ConnectionCore(waitingCalls: configuration.waitingCalls, silence: silence)
     let handler = ConnectionHandler(core: core, replyBytes: configuration.replyBytes)
     self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)

@@ -34,6 +34,33 @@ struct Sentinels {
     throw RedisError(code: .notConnected, message: complaints.joined(separator: "; "))
   }
 
+  /// Returns when there is another primary than the one of `connection`, which may live on and take writes that
+  /// will be lost: Sentinels make it a replica only ten seconds after an ordered failover, or when they reach it again.
+  func untilReplaced(_ connection: RedisConnection) async {
+    while !Task.isCancelled {
+      try? await Task.sleep(for: Self.watchPause)
+      if await isReplaced(connection.endpoint) { return }
+    }
+  }
+
+  private static let watchPause = Duration.seconds(1)
+
+  /// Asked in the order of `connect`, so that it does not leave what that would choose again.
+  private func isReplaced(_ current: RedisConfiguration.Endpoint) async -> Bool {
+    for host in hosts {
+      guard let primary = try? await ask(host) else { continue }
+      let named = configuration(at: primary)
+      if named.endpoint == current { return false }
+      if let other = try? await ConnectionOpener.open(
+        named, as: .primary, silence: .nanoseconds(0))
+      {
+        await other.close()
+        return true
+      }
+    }
+    return false
+  }
+
   /// The address of the primary as one Sentinel knows it.
   private func ask(_ host: RedisConfiguration.Host) async throws -> RedisConfiguration.Host {
     let connection = try await ConnectionOpener.open(

@@ -89,8 +89,11 @@ public final class TestSentinels: Sendable {
     _ = try await sentinel(sentinelPorts[0], "SENTINEL", "FAILOVER", "main")
   }
 
-  /// The server that is primary after `old`, which is dead or has become a replica: until then both take writes.
-  public func newPrimary(after old: Int, within limit: Duration = .seconds(30)) async -> Int? {
+  /// The server that is primary after `old`. That one may live and take writes for ten seconds more: with `alone` it is
+  /// dead or has become a replica.
+  public func newPrimary(
+    after old: Int, alone: Bool = true, within limit: Duration = .seconds(30)
+  ) async -> Int? {
     var found: Int?
     await eventually(within: limit, "another primary") {
       var primaries: [Int] = []
@@ -98,6 +101,7 @@ public final class TestSentinels: Sendable {
         let role = try? await self.servers[number].cli("ROLE")
         if role?.hasPrefix("master") == true { primaries.append(number) }
       }
+      if !alone { primaries.removeAll { $0 == old } }
       found = primaries.first
       return primaries.count == 1 && found != old
     }
