@@ -53,6 +53,10 @@ struct Beat: Sendable {
       state.planTick(at: clock.instant(of: deadline))
     }
     await rearm(beat)
+    if state.takeReconnect() {
+      for connection in blocked.values { await connection.rearm(olderThan: .zero) }
+      await blockedIntake.rearm(olderThan: .zero)
+    }
   }
 
   /// A list that holds something although a call is blocked on it: that connection is dead.

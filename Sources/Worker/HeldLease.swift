@@ -95,8 +95,17 @@ final class HeldLease: Sendable {
   /// Why the handler was told to stop; nil when it was not.
   var reason: Reason? { state.withLock { $0.reason } }
 
-  /// Whether nothing may be done under the lease any more.
-  var isOver: Bool { reason == .lost || reason == .cancelled }
+  /// Whether nothing may be done under the lease any more. By the clock: the warden may not have looked yet.
+  var isOver: Bool {
+    check(now: .now)
+    return reason == .lost || reason == .cancelled
+  }
+
+  /// Asked right before an act that somebody else sees.
+  /// - Throws: `CancellationError` when the lease is over.
+  func require() throws {
+    if isOver { throw CancellationError() }
+  }
 
   /// Stops the handler when its time or the lease's is over, and gives it up when it does not stop.
   func check(now: ContinuousClock.Instant) {

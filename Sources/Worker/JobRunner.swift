@@ -68,9 +68,13 @@ struct JobRunner: Sendable {
   ) async -> (Verdict, HandlerRun?) {
     do {
       let job = try claim.job()
-      if definition.writesToStore { try await store.raise(fence: job.fence, of: job) }
+      // The claim may have been on its way for longer than its lease.
+      try held.require()
       let context = context(for: job, claim, held)
-      let handler = HandlerRun { try await definition.handler.run(job, context) }
+      let handler = HandlerRun {
+        if definition.writesToStore { try await store.raise(fence: job.fence, of: job) }
+        return try await definition.handler.run(job, context)
+      }
       held.start(
         timeoutMilliseconds: definition.timeoutMilliseconds, stop: handler.cancel,
         abandon: handler.abandon)
@@ -92,7 +96,7 @@ struct JobRunner: Sendable {
     logger[metadataKey: "stage"] = "\(claim.list)"
     if let account = job.account { logger[metadataKey: "account"] = "\(account)" }
     return StageContext(
-      logger: logger, store: store, queue: queue, claim: claim, held: held,
+      logger: logger, results: store, queue: queue, claim: claim, held: held,
       items: Set(job.items.map(\.id)), configuration: configuration
     ) { [state] in
       if held.join({ state.takeSlots(held.list, most: 1) == 1 }) {

@@ -7,7 +7,7 @@ public import Stores
 /// What a handler may do while it holds the lease of its job.
 public struct StageContext: Sendable {
   public let logger: Logger
-  public let store: any ResultsStore
+  let results: any ResultsStore
   let queue: Queue
   let claim: Claim
   let held: HeldLease
@@ -15,6 +15,16 @@ public struct StageContext: Sendable {
   let configuration: WorkerConfiguration
   /// Called after a checkpoint that kept something.
   let progressed: @Sendable () -> Void
+
+  /// Where results go. Ask for it anew before each write.
+  /// - Throws: `CancellationError` when the lease's local deadline has passed: its fence would still be good in
+  ///   the store, until somebody else raises a greater one.
+  public var store: any ResultsStore {
+    get throws {
+      try held.require()
+      return results
+    }
+  }
 
   /// The outputs of the items in an earlier stage, by item id.
   public func outputs(of stage: Stage) async throws -> [String: JSON] {
@@ -67,7 +77,7 @@ public struct StageContext: Sendable {
   /// - Throws: `StageError.snooze` when the gate is closed for longer than a wait is worth a slot.
   public func take(gate name: String, intervalMilliseconds: Int) async throws {
     switch try await gate(name, intervalMilliseconds: intervalMilliseconds).pass() {
-    case .open: return
+    case .open: try held.require()
     case .closed(let milliseconds):
       throw StageError.snooze("gate \(name) is closed", milliseconds: milliseconds)
     case .lost:

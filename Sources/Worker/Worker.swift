@@ -49,6 +49,8 @@ public struct Worker: Service, CustomStringConvertible {
       crew.state.hurryBeat()
       crew.state.planTick(at: .now)
     }
+    // A blocked call may wait at a primary that was replaced, or on a way that broke without a word.
+    queue.client.onReconnect { crew.state.noteReconnect() }
     systemd.notify("READY=1", "STATUS=running")
     try await crew.run(hasRecovered: recovered > 0)
     await leave()

@@ -17,6 +17,7 @@ final class WorkerState: Sendable {
     var nextTick = ContinuousClock.now
     var wantsBeat = false
     var beats = 0
+    var hasReconnected = false
     var counters: [Counter: Int] = [:]
   }
 
@@ -114,6 +115,19 @@ final class WorkerState: Sendable {
     state.withLock { state in
       defer { state.wantsBeat = false }
       return state.wantsBeat
+    }
+  }
+
+  /// Redis is there again: a beat at once, and no connection that was blocked before is trusted.
+  func noteReconnect() {
+    state.withLock { $0.hasReconnected = true }
+    hurryBeat()
+  }
+
+  func takeReconnect() -> Bool {
+    state.withLock { state in
+      defer { state.hasReconnected = false }
+      return state.hasReconnected
     }
   }
 
