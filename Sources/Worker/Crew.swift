@@ -55,19 +55,36 @@ struct Crew: Sendable {
   func run(hasRecovered: Bool) async throws {
     if hasRecovered { state.suspects.send() }
     state.outbox.send()
-    try await withThrowingTaskGroup(of: Void.self) { loops in
-      loops.addTask { try await beat.run() }
+    try await withThrowingTaskGroup(of: Bool.self) { loops in
+      loops.addTask { try await untilClosed { try await beat.run() } }
       loops.addTask {
-        try await Ticker(queue: queue, state: state, configuration: configuration).run()
+        try await untilClosed {
+          try await Ticker(queue: queue, state: state, configuration: configuration).run()
+        }
       }
-      loops.addTask { try await outbox.run() }
-      loops.addTask { await Warden(state: state).run() }
-      loops.addTask { await watchdog.run() }
-      loops.addTask { try await serve() }
+      loops.addTask { try await untilClosed { try await outbox.run() } }
+      loops.addTask {
+        await Warden(state: state).run()
+        return false
+      }
+      loops.addTask {
+        await watchdog.run()
+        return false
+      }
+      loops.addTask {
+        try await serve()
+        return true
+      }
       // The other loops end only by an error: leases are renewed and the watchdog fed until the last job is settled.
-      try await loops.next()
+      while let isServed = try await loops.next(), !isServed {}
       loops.cancelAll()
     }
+  }
+
+  /// A loop that finds the client ended has nothing to do any more; how the worker ends is for `serve` to say.
+  private func untilClosed(_ loop: () async throws -> Void) async throws -> Bool {
+    do { try await loop() } catch let error as RedisError where error.code == .closed {}
+    return false
   }
 
   private func serve() async throws {
@@ -131,7 +148,11 @@ struct Crew: Sendable {
 
   private func limitDrain() async throws {
     try await gracefulShutdown()
-    try await Task.sleep(for: .milliseconds(configuration.drainMilliseconds))
+    let limit = ContinuousClock.now + .milliseconds(configuration.drainMilliseconds)
+    try await Task.sleep(for: min(.seconds(1), .milliseconds(configuration.drainMilliseconds)))
+    // Nobody's work is at stake: only calls that wait for a Redis that is away keep the process alive.
+    if state.leases.isEmpty, !queue.client.isConnected { queue.client.end() }
+    try await Task.sleep(until: limit, clock: .continuous)
     for held in state.leases { held.cancel(.draining) }
     try await Task.sleep(for: .seconds(3))
     // Claims and settlements are shielded from cancellation and wait for Redis however long it is away.

@@ -82,11 +82,11 @@ public struct Worker: Service, CustomStringConvertible {
     }
   }
 
-  /// Says goodbye; without Redis within three seconds, tick finds out instead.
+  /// Says goodbye; without Redis within a second, tick finds out instead.
   private func leave() async {
     await withTaskGroup { group in
       group.addTask { try? await queue.leave() }
-      group.addTask { try? await Task.sleep(for: .seconds(3)) }
+      group.addTask { try? await Task.sleep(for: .seconds(1)) }
       await group.next()
       group.cancelAll()
     }

@@ -76,6 +76,23 @@ extension ProcessTests {
       }
     }
 
+    /// Nothing is at stake, so nothing is waited for: with running work it would be the drain limit, 8 s here.
+    @Test func anIdleWorkerToldToStopWithoutRedisLeavesAtOnce() async throws {
+      try await Site.with(Site.Settings(jobs: 8)) { site in
+        let worker = try site.worker("1")
+        await eventually("the worker runs") { worker.output.contains("worker started") }
+        site.redis.kill()
+        await eventually("it knows") { worker.output.contains("no connection to Redis") }
+        let sent = ContinuousClock.now
+        worker.send(SIGTERM)
+        let status = await worker.exitStatus(within: .seconds(12))
+        let took = ContinuousClock.now - sent
+        print("SIGTERM to an idle worker without Redis: status \(status ?? -1) after \(took)")
+        #expect(status == 0, "\(worker.output)")
+        #expect(took < .seconds(4))
+      }
+    }
+
     @Test func aWorkerStartedWithoutRedisWaitsAndThenWorks() async throws {
       var settings = Site.Settings(jobs: 8)
       settings.redisArguments = ["--appendonly", "yes"]
@@ -110,7 +127,7 @@ extension ProcessTests {
       }
     }
 
-    private static func expectNothingLostOrCharged(
+    static func expectNothingLostOrCharged(
       _ site: Site, checkpointed before: Snapshot
     ) async throws {
       let after = try await Snapshot.take(site.client)
