@@ -138,6 +138,7 @@ extension Control {
   }
 
   private static func firstScore(_ reply: RedisValue) -> Int? {
-    reply.texts.last.flatMap { Double($0) }.map { Int($0) }
+    // A score may be anything, infinite too.
+    reply.texts.last.flatMap { Double($0) }.flatMap { Int(exactly: $0.rounded()) }
   }
 }

@@ -13,14 +13,16 @@ enum FunctionCode {
   static let library = RedisFunctionLibrary(name: "batchd", revision: revision, code: code)
 
   private static let shared = [
-    PackageResources.helpers_lua, PackageResources.lifecycle_lua, PackageResources.entries_lua,
-    PackageResources.gates_lua, PackageResources.retention_lua,
+    PackageResources.keytypes_lua, PackageResources.helpers_lua, PackageResources.records_lua,
+    PackageResources.lifecycle_lua, PackageResources.recount_lua, PackageResources.inspection_lua,
+    PackageResources.entries_lua, PackageResources.gates_lua, PackageResources.retention_lua,
   ]
 
   private static let functions = [
     PackageResources.admit_lua, PackageResources.adopt_lua, PackageResources.archive_lua,
     PackageResources.cancel_lua, PackageResources.checkpoint_lua, PackageResources.claim_lua,
-    PackageResources.drop_lua, PackageResources.fail_lua, PackageResources.finish_lua,
+    PackageResources.doctor_lua, PackageResources.drop_lua, PackageResources.fail_lua,
+    PackageResources.finish_lua,
     PackageResources.gate_close_lua, PackageResources.gate_confirm_lua,
     PackageResources.gate_take_lua, PackageResources.hand_back_lua, PackageResources.intake_lua,
     PackageResources.leave_lua, PackageResources.outbox_lua, PackageResources.pause_lua,

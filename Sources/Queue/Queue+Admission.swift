@@ -14,9 +14,11 @@ extension Queue {
   }
 
   /// Moves up to `count` entries into this worker's intake and returns what the intake holds, oldest first.
+  /// - Throws: `RedisError` with `OOM` when Redis has no memory for more batches; admission alone needs it.
   public func intake(count: Int, now: Int? = nil) async throws -> [[UInt8]] {
     let reply = try await call(
-      "intake", [.text(worker), .integer(count), .integer(limits.envelopeBytes)], now: now)
+      "intake", [.text(worker), .integer(count), .integer(limits.envelopeBytes)], now: now,
+      waitsForMemory: false)
     return (reply.array ?? []).compactMap(\.bytes)
   }
 
@@ -37,7 +39,7 @@ extension Queue {
         arguments += ["reject", .text("\(error)"), .text(error.id ?? "")]
       }
     }
-    let reply = try await call("admit", arguments, now: now)
+    let reply = try await call("admit", arguments, now: now, waitsForMemory: false)
     return (reply.array ?? []).compactMap { $0.text.flatMap(Admission.init(rawValue:)) }
   }
 

@@ -1,3 +1,4 @@
+internal import Logging
 public import Pipeline
 internal import Redis
 
@@ -12,12 +13,22 @@ extension Queue {
   /// Ended runs that the store has not acknowledged yet, for this worker to write.
   public func outbox(count: Int, now: Int? = nil) async throws -> [Ended] {
     let reply = try await call("outbox", [.text(worker), .integer(count)], now: now)
-    return try (reply.array ?? []).map { value in
-      guard let parts = value.array, parts.count == 3, let entry = parts[0].text,
-        let batch = EndedBatch(fields: parts[1].textPairs, errors: parts[2].textPairs)
-      else { throw QueueError.unreadable("batchd_outbox", value) }
-      return Ended(entry: entry, batch: batch)
+    var ended: [Ended] = []
+    for value in reply.array ?? [] {
+      guard let parts = value.array, parts.count == 3, let entry = parts[0].text else {
+        throw QueueError.unreadable("batchd_outbox", value)
+      }
+      if let batch = EndedBatch(fields: parts[1].textPairs, errors: parts[2].textPairs) {
+        ended.append(Ended(entry: entry, batch: batch))
+      } else {
+        // Only a hand can have written it: kept, it would come back every minute.
+        logger.error(
+          "dropping an entry of \(keys.ended) that is no ended run", metadata: ["entry": "\(value)"]
+        )
+        _ = try await call("archive", [0, 0, 1, .text(entry), "", 0], now: now)
+      }
     }
+    return ended
   }
 
   /// The store holds these runs: acknowledges them and starts their retention.

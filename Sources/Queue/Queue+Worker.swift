@@ -67,6 +67,13 @@ extension Queue {
     return recovered
   }
 
+  /// When this worker's name was last heard, in Unix milliseconds by Redis's clock; nil for never.
+  public func lastBeat() async throws -> Double? {
+    try await client.call(["ZSCORE", .text(keys.workers), .text(worker)]).text.flatMap {
+      Double($0)
+    }
+  }
+
   /// Takes the worker's name off the list and empties its intakes.
   public func leave(now: Int? = nil) async throws {
     _ = try await call("leave", [.text(worker)], now: now)
@@ -85,6 +92,10 @@ extension Queue {
     public let paused: Set<String>
     /// Redis's time of the next thing for tick, in Unix milliseconds; nil for none.
     public let nextDeadline: Int?
+    /// Broken records that anybody met since the prefix began; the event `broken` tells of each.
+    public let broken: Int
+    /// Whether Redis still knows what `register` said.
+    public let isRegistered: Bool
   }
 
   /// Renews `leases` and says that the worker lives.
@@ -104,11 +115,11 @@ extension Queue {
     for (name, value) in counters { arguments += [.text(name), .integer(value)] }
     let sent = ContinuousClock.now
     let reply = try await call("renew", arguments, now: now)
-    guard let parts = reply.array, parts.count == 7, let time = parts[0].integer,
+    guard let parts = reply.array, parts.count == 9, let time = parts[0].integer,
       let deadline = parts[1].integer, let outbox = parts[2].integer,
       let states = parts[4].array, states.count == leases.count,
       let waiting = parts[5].array, waiting.count == 2 * lists.count,
-      let enqueued = parts[6].integer
+      let enqueued = parts[6].integer, let broken = parts[7].integer
     else { throw QueueError.unreadable("batchd_renew", reply) }
     if now == nil, try await keepsTime(time, sent: sent) {
       adoption.note(redisMilliseconds: time, sent: sent)
@@ -119,7 +130,8 @@ extension Queue {
         (waiting[$0].integer ?? 0, waiting[$0 + 1].integer ?? 0)
       },
       enqueued: enqueued, outbox: outbox, paused: parts[3].textSet,
-      nextDeadline: deadline == 0 ? nil : deadline)
+      nextDeadline: deadline == 0 ? nil : deadline, broken: broken,
+      isRegistered: parts[8].integer == 1)
   }
 
   /// Whether Redis's clock, read in the reply to a call sent at `sent`, runs on as it did. When it jumped, a new epoch

@@ -40,11 +40,12 @@ public struct Queue: Sendable {
   }
 
   /// Calls one function until it is answered.
+  /// - Parameter waitsForMemory: whether a Redis without memory is waited out here, or is the caller's to tell people of.
   /// - Throws: `QueueError` when the function refuses, `CancellationError`.
   public func call(
-    _ function: String, _ arguments: [RedisArgument], now: Int? = nil
+    _ function: String, _ arguments: [RedisArgument], now: Int? = nil, waitsForMemory: Bool = true
   ) async throws -> RedisValue {
-    try await repeated("batchd_\(function)") {
+    try await repeated("batchd_\(function)", waitsForMemory: waitsForMemory) {
       var command: [RedisArgument] = [
         "FCALL", .text("batchd_\(function)"), 1, .text(keys.prefix), .integer(adoption.epoch),
       ]
@@ -63,7 +64,7 @@ public struct Queue: Sendable {
   }
 
   private func repeated(
-    _ name: String, _ send: () async throws -> RedisValue
+    _ name: String, waitsForMemory: Bool = true, _ send: () async throws -> RedisValue
   ) async throws -> RedisValue {
     var waits = 0
     while true {
@@ -71,6 +72,7 @@ public struct Queue: Sendable {
       do {
         return try await send()
       } catch let error as RedisError {
+        if error.serverCode == "OOM", !waitsForMemory { throw error }
         try await recover(from: error, name, waits: &waits)
       }
     }

@@ -11,10 +11,14 @@ struct Beat: Sendable {
   let blockedIntake: BlockedConnection
   let configuration: WorkerConfiguration
   let watchdog: Watchdog
+  /// Says again what Redis has forgotten.
+  let register: @Sendable () async throws -> Void
+  let logger: Logger
 
   /// - Throws: `QueueError` with `.twin` when another process has this worker's name.
   func run() async throws {
     var last = ContinuousClock.now - .milliseconds(configuration.idleBeatMilliseconds)
+    var broken: Int?
     while !Task.isCancelled {
       let isIdle = state.leases.isEmpty
       let pause = isIdle ? configuration.idleBeatMilliseconds : configuration.beatMilliseconds
@@ -24,11 +28,30 @@ struct Beat: Sendable {
         continue
       }
       last = .now
-      try await once()
+      do {
+        let beat = try await once()
+        await report(beat.broken - (broken ?? beat.broken))
+        broken = beat.broken
+      } catch let error as QueueError where error.code != .twin {
+        // The leases' local deadlines hold whatever Redis says; the next beat may be answered.
+        logger.error("a beat failed; batchd doctor may know why", metadata: ["error": "\(error)"])
+      }
     }
   }
 
-  func once() async throws {
+  /// Broken records belong into the log of those who met them.
+  private func report(_ count: Int) async {
+    guard count > 0, let records = try? await queue.brokenRecords(newest: count) else { return }
+    for record in records {
+      logger.error(
+        "a key of Redis was broken; see what wrote it, and batchd doctor for what is left",
+        metadata: [
+          "key": "\(record.key)", "problem": "\(record.problem)", "remedy": "\(record.remedy)",
+        ])
+    }
+  }
+
+  private func once() async throws -> Queue.Beat {
     let leases = state.leases
     let sent = ContinuousClock.now
     let beat = try await watchdog.waitingForRedis {
@@ -57,6 +80,11 @@ struct Beat: Sendable {
       for connection in blocked.values { await connection.rearm(olderThan: .zero) }
       await blockedIntake.rearm(olderThan: .zero)
     }
+    if !beat.isRegistered {
+      logger.error("Redis has lost this worker's registration; registering again")
+      try await register()
+    }
+    return beat
   }
 
   /// A list that holds something although a call is blocked on it: that connection is dead.

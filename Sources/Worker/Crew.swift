@@ -22,7 +22,7 @@ struct Crew: Sendable {
 
   init(
     _ configuration: WorkerConfiguration, queue: Queue, store: any ResultsStore, systemd: Systemd,
-    boot: String, logger: Logger
+    boot: String, register: @escaping @Sendable () async throws -> Void, logger: Logger
   ) {
     self.configuration = configuration
     self.queue = queue
@@ -47,7 +47,7 @@ struct Crew: Sendable {
       drainMilliseconds: configuration.drainMilliseconds, logger: logger)
     beat = Beat(
       queue: queue, state: state, boot: boot, blocked: blocked, blockedIntake: blockedIntake,
-      configuration: configuration, watchdog: watchdog)
+      configuration: configuration, watchdog: watchdog, register: register, logger: logger)
     outbox = Outbox(queue: queue, state: state, store: store, logger: logger)
   }
 
@@ -59,7 +59,9 @@ struct Crew: Sendable {
       loops.addTask { try await untilClosed { try await beat.run() } }
       loops.addTask {
         try await untilClosed {
-          try await Ticker(queue: queue, state: state, configuration: configuration).run()
+          try await Ticker(
+            queue: queue, state: state, configuration: configuration, logger: logger
+          ).run()
         }
       }
       loops.addTask { try await untilClosed { try await outbox.run() } }

@@ -24,6 +24,22 @@ final class InstanceLock: Sendable {
 
   deinit { close(descriptor) }
 
+  /// The boot of the kernel and the network namespace, in which abstract sockets are unique: another machine, a clone with
+  /// the same machine id, another container and the same machine before its last boot all have another.
+  static let reach: String = {
+    var boot = [CChar](repeating: 0, count: 64)
+    let file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)
+    let length = read(file, &boot, boot.count)
+    close(file)
+    var space = stat()
+    guard length >= 36, stat("/proc/self/ns/net", &space) == 0 else {
+      // Unlike anybody else's: an earlier life then has to be silent for a while before its name is free.
+      return "\(UInt64.random(in: .min ... .max))"
+    }
+    return String(decoding: boot.prefix(36).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      + ".\(space.st_ino)"
+  }()
+
   private static func withAddress<T>(
     _ name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> T
   ) -> T {

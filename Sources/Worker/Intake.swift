@@ -16,6 +16,9 @@ struct Intake: Sendable {
     while !Task.isCancelled {
       do {
         let entries = try await queue.intake(count: Self.entryCount)
+        if state.setAdmissionWaitsForMemory(false) {
+          logger.notice("Redis has memory again; admission goes on")
+        }
         if entries.isEmpty {
           try await blocked.call {
             try await queue.awaitEntry(on: $0, milliseconds: configuration.fetchMilliseconds)
@@ -25,6 +28,10 @@ struct Intake: Sendable {
         }
       } catch {
         guard !Task.isCancelled else { break }
+        if (error as? RedisError)?.serverCode == "OOM" {
+          await waitForMemory()
+          continue
+        }
         let refused = (error as? RedisError)?.code == .server || error is QueueError
         if refused {
           logger.error("admission stops until the next beat", metadata: ["error": "\(error)"])
@@ -35,6 +42,16 @@ struct Intake: Sendable {
       }
     }
     await blocked.close()
+  }
+
+  /// Entries stay where they are; all that runs goes on, for only admission is refused by a full Redis.
+  private func waitForMemory() async {
+    if !state.setAdmissionWaitsForMemory(true) {
+      logger.error(
+        "Redis is full (maxmemory): new entries wait, running work goes on; raise maxmemory, or wait until batches end"
+      )
+    }
+    await state.intake.wait(until: .now + .seconds(1))
   }
 
   private func admit(_ entries: [[UInt8]]) async throws {

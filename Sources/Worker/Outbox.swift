@@ -14,7 +14,13 @@ struct Outbox: Sendable {
   func run() async throws {
     while !Task.isCancelled {
       await state.outbox.wait()
-      while !Task.isCancelled, try await writeSome() {}
+      do {
+        while !Task.isCancelled, try await writeSome() {}
+      } catch let error as QueueError {
+        // Nothing is acknowledged that was not written: the next beat that sees the outbox tries again.
+        logger.error(
+          "cannot read the outbox; batchd doctor may know why", metadata: ["error": "\(error)"])
+      }
     }
   }
 

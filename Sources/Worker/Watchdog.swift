@@ -74,6 +74,7 @@ final class Watchdog: Sendable {
     if workerState.isDraining { return "draining, \(running) running" }
     let paused = workerState.paused
     return "running \(running)"
+      + (workerState.admissionWaitsForMemory ? ", Redis is full: new entries wait" : "")
       + (paused.isEmpty ? "" : ", paused: \(paused.sorted().joined(separator: " "))")
   }
 }

@@ -40,10 +40,11 @@ public struct Worker: Service, CustomStringConvertible {
   }
 
   private func work() async throws {
-    let boot = "\(getpid())-\(UInt32.random(in: 0 ..< .max))"
+    let boot = "\(configuration.lockReach)/\(getpid())-\(UInt32.random(in: 0 ..< .max))"
     guard let recovered = try await start(boot: boot) else { return }
     let crew = Crew(
-      configuration, queue: queue, store: store, systemd: systemd, boot: boot, logger: logger)
+      configuration, queue: queue, store: store, systemd: systemd, boot: boot,
+      register: { try await register(boot: boot) }, logger: logger)
     // Every lease of the old epoch is lost: the handlers must hear it, and tick puts their batches back.
     queue.adoption.onNewEpoch {
       crew.state.hurryBeat()
@@ -63,14 +64,7 @@ public struct Worker: Service, CustomStringConvertible {
     do {
       return try await cancelWhenGracefulShutdown {
         try await checkRedis()
-        try await queue.register(
-          boot: boot, host: configuration.host, pid: Int(getpid()), version: configuration.version,
-          store: try await store.identity(),
-          slots: configuration.pipelines.flatMap(\.stages).map(\.slots).reduce(0, +),
-          quietMilliseconds: configuration.idleBeatMilliseconds + 2_000,
-          pipelines: configuration.pipelines.map {
-            .init(name: $0.name, stages: $0.stages.map(\.stage), counts: $0.counts)
-          })
+        try await takeName(boot: boot)
         let recovered = try await queue.recover(maxCrashes: configuration.maxCrashes)
         logger.info(
           "worker started",
@@ -79,6 +73,39 @@ public struct Worker: Service, CustomStringConvertible {
       }
     } catch is CancellationError where Task.isShuttingDownGracefully {
       return nil
+    }
+  }
+
+  private func register(boot: String) async throws {
+    try await queue.register(
+      boot: boot, host: configuration.host, pid: Int(getpid()), version: configuration.version,
+      store: try await store.identity(),
+      slots: configuration.pipelines.flatMap(\.stages).map(\.slots).reduce(0, +),
+      quietMilliseconds: configuration.idleBeatMilliseconds + 2_000,
+      pipelines: configuration.pipelines.map {
+        .init(name: $0.name, stages: $0.stages.map(\.stage), counts: $0.counts)
+      })
+  }
+
+  /// Registers once nobody else bears the name. After a reboot or in a new container the earlier life looks like another
+  /// machine: if it is one, a clone, its next beat shows that it lives; if not, it stays silent.
+  /// - Throws: `QueueError` with `.twin`.
+  private func takeName(boot: String) async throws {
+    var heard: Double?
+    while true {
+      do {
+        return try await register(boot: boot)
+      } catch let error as QueueError where error.code == .twin {
+        let beat = try await queue.lastBeat()
+        if let heard, let beat, beat > heard { throw error }
+        if heard == nil {
+          logger.warning(
+            "another worker of this name was heard a moment ago; waiting whether it lives",
+            metadata: ["worker": "\(configuration.name)", "other": "\(error)"])
+        }
+        heard = beat ?? heard
+        try await Task.sleep(for: .seconds(1))
+      }
     }
   }
 

@@ -5,6 +5,8 @@ public struct WorkerConfiguration: Sendable {
   /// Machine id and instance; the name under which a restarted process finds its work again.
   public var name: String
   public var host: String
+  /// Names what the host-local lock of worker names reaches: processes that share it cannot both bear this worker's name.
+  public var lockReach: String
   public var version: String
   public var pipelines: [PipelineDefinition]
   /// The pipeline of an envelope that names none.
@@ -33,6 +35,7 @@ public struct WorkerConfiguration: Sendable {
   ) {
     self.name = name
     self.host = host
+    lockReach = InstanceLock.reach
     self.version = version
     self.pipelines = pipelines
     self.defaultPipeline = defaultPipeline

@@ -11,6 +11,7 @@ final class WorkerState: Sendable {
     var leases: [Fence: HeldLease] = [:]
     var paused: Set<String> = []
     var isDraining = false
+    var waitsForMemory = false
     var runsSuspect = false
     var backlogs: [StageList: Int] = [:]
     var lastClaim: [StageList: ContinuousClock.Instant] = [:]
@@ -192,6 +193,17 @@ final class WorkerState: Sendable {
   func setNextTick(_ moment: ContinuousClock.Instant) { state.withLock { $0.nextTick = moment } }
 
   var nextTick: ContinuousClock.Instant { state.withLock { $0.nextTick } }
+
+  /// Whether new entries wait because Redis is full.
+  var admissionWaitsForMemory: Bool { state.withLock { $0.waitsForMemory } }
+
+  /// - Returns: what it was before.
+  func setAdmissionWaitsForMemory(_ waits: Bool) -> Bool {
+    state.withLock { state in
+      defer { state.waitsForMemory = waits }
+      return state.waitsForMemory
+    }
+  }
 
   var isDraining: Bool { state.withLock { $0.isDraining } }
 

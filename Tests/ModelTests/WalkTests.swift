@@ -56,7 +56,10 @@ struct WalkTests {
   private static func library() throws -> String {
     let folder = URL(filePath: #filePath).deletingLastPathComponent()
       .appending(path: "../../Sources/Queue/Functions").standardizedFileURL
-    let shared = ["helpers.lua", "lifecycle.lua", "entries.lua", "gates.lua", "retention.lua"]
+    let shared = [
+      "keytypes.lua", "helpers.lua", "records.lua", "lifecycle.lua", "recount.lua",
+      "inspection.lua", "entries.lua", "gates.lua", "retention.lua",
+    ]
     let others = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
       !shared.contains($0)
     }

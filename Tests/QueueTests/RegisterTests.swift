@@ -16,7 +16,8 @@ import Testing
     #expect(error?.code == .twin)
     #expect(
       error?.message
-        == "TWIN worker w1 runs on host one with pid 7; give this one another instance name")
+        == "TWIN worker w1 runs on host one with pid 7; give this one another instance name, or a cloned machine an /etc/machine-id of its own"
+    )
     // Once it is silent the name is free; should it come back, it is told.
     try await second.register(host: "two", boot: "2", now: QueueBench.start + 30_000)
     let late = await #expect(throws: QueueError.self) {

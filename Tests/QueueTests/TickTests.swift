@@ -48,7 +48,10 @@ import Testing
     #expect(
       try await bench.fcall("cancel", ["operation:o"]).text
         == "cancelled 0, cancelling 0, ended before 0")
-    #expect(try await bench.admit(#"{"id":"m"}"#) == [.rejected])
+    // What was in the way lies aside.
+    #expect(try await bench.admit(#"{"id":"m"}"#) == [.admitted])
+    let aside = try await bench.queue.client.call(["GET", "batchd:aside:batch:m"])
+    #expect(aside.text == "not a hash")
   }
 
   @Test func aBatchWhoseListWasDeletedByHandIsPutBack() async throws {

@@ -22,9 +22,9 @@ final class WorkerHarness: Sendable {
   /// Starts a worker; it is told to stop by `RunningWorker.stop`.
   func worker(
     _ name: String = "w1", _ pipelines: [PipelineDefinition],
-    _ adjust: (inout WorkerConfiguration) -> Void = { _ in }
+    logger: Logger = .silent, _ adjust: (inout WorkerConfiguration) -> Void = { _ in }
   ) throws -> RunningWorker {
-    try RunningWorker(redis.url, store, name, pipelines, adjust)
+    try RunningWorker(redis.url, store, name, pipelines, logger: logger, adjust)
   }
 
   /// A queue for a test that speaks the protocol itself, connected until `stop` is called.
@@ -124,7 +124,7 @@ final class RunningWorker: Sendable {
 
   init(
     _ url: String, _ store: SQLiteStore, _ name: String, _ pipelines: [PipelineDefinition],
-    _ adjust: (inout WorkerConfiguration) -> Void = { _ in }
+    logger: Logger = .silent, _ adjust: (inout WorkerConfiguration) -> Void = { _ in }
   ) throws {
     var configuration = WorkerConfiguration(
       name: name, host: "test", version: "test", pipelines: pipelines,
@@ -133,7 +133,7 @@ final class RunningWorker: Sendable {
     configuration.idleBeatMilliseconds = 300
     adjust(&configuration)
     let queue = try Queue.test(url, store, name, configuration.limits)
-    let worker = Worker(configuration, queue: queue, store: store, logger: .silent)
+    let worker = Worker(configuration, queue: queue, store: store, logger: logger)
     let group = ServiceGroup(
       configuration: .init(
         services: [.init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup)],
@@ -141,6 +141,9 @@ final class RunningWorker: Sendable {
     self.group = group
     task = Task { try await group.run() }
   }
+
+  /// Waits until it ended by itself. - Throws: why.
+  func ended() async throws { try await task.value }
 
   /// What SIGTERM does; returns when the worker has ended.
   func stop() async throws {

@@ -47,14 +47,17 @@ local function forget(c, id, old, e)
 end
 
 local function admit_one(c, raw, e)
-  local pipeline = call('HGET', c.p .. 'pipelines', e.pipeline)
-  if not pipeline then
+  local stages, counts = registered(c, e.pipeline)
+  if not stages then
     reject(c, raw, 'pipeline: "' .. e.pipeline .. '" is not known; known: ' .. known_pipelines(c), e.id)
     return 'rejected'
   end
   local old, run = load(c, e.id), 1
+  -- A record that cannot be worked with is no reason to ignore the entry: its end, and a new life.
+  local why = old and not ENDED[old.status] and old.status ~= 'rejected' and flaw(old)
+  if why then condemn(c, e.id, old, why) end
   if old and old.status ~= 'rejected' then
-    if not e.rerun then
+    if not e.rerun and not why then
       stat(c, 'duplicates')
       event(c, 'duplicate', e.id, old)
       return 'duplicate'
@@ -67,7 +70,6 @@ local function admit_one(c, raw, e)
   end
   if old then forget(c, e.id, old, e) end
   e.member = old ~= nil and old.operation == e.operation
-  local stages, counts = string.match(pipeline, '^(.-)|(.*)$')
   e.raw = raw
   create(c, e, stages, counts, run)
   return 'admitted'
@@ -88,6 +90,10 @@ define('admit', function(p, args)
   end
   local c = open(p, args[at])
   guard(c, epoch)
+  if call('HLEN', p .. 'pipelines') == 0 then
+    refuse('UNREGISTERED', 'no pipeline is registered: ' .. p .. 'pipelines is gone; workers register again at their '
+      .. 'next beat')
+  end
   local key, answers = p .. 'intake:' .. args[2] .. ':enqueue', {}
   for i, entry in ipairs(entries) do
     if call('LINDEX', key, -1) ~= entry.raw then
@@ -105,7 +111,7 @@ define('admit', function(p, args)
             size = field(args[f + 6]), rerun = args[f + 7] == '1', items = number(args[f + 8]),
           })
         end)
-        if reason then reason, id = 'id: a key of this batch is in the way: ' .. reason, nil end
+        if reason then reason, id = 'id: what is there under this id is in the way: ' .. reason, nil end
       end
       if reason then
         reject(c, entry.raw, reason, id)

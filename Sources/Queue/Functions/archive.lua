@@ -27,7 +27,7 @@ define('archive', function(p, args)
     call('XACK', p .. 'ended', 'store', entry)
     archived = archived + call('XDEL', p .. 'ended', entry)
     local b = load(c, id)
-    if b and b.run == run and ENDED[b.status] then
+    if b and b.run == run and ENDED[b.status] and is_name(b.operation) then
       local keep = c.now + tonumber(b.status == 'failed' and args[3] or args[2])
       call('PEXPIREAT', p .. 'batch:' .. id, integer(keep))
       for _, key in ipairs(side_keys(c, id, b)) do call('PEXPIREAT', key, integer(keep)) end

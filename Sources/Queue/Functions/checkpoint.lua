@@ -33,7 +33,7 @@ local function admit_children(c, args, from, m)
     if not status or status == 'rejected' then
       call('DEL', c.p .. 'batch:' .. id)
       created = created + 1
-      local stages, counts = string.match(call('HGET', c.p .. 'pipelines', args[i + 2]), '^(.-)|(.*)$')
+      local stages, counts = registered(c, args[i + 2])
       create(c, {
         id = id, operation = args[i + 1], pipeline = args[i + 2],
         account = args[i + 3] ~= '' and args[i + 3] or nil,
@@ -55,7 +55,7 @@ define('checkpoint', function(p, args)
   local b = held(c, id, run, stage, fence)
   if not b then return 'lost' end
   for i = m_at + 1, m_at + 7 * m, 7 do
-    if call('HEXISTS', p .. 'pipelines', args[i + 2]) == 0 then
+    if not registered(c, args[i + 2]) then
       refuse('PIPELINE', 'child ' .. args[i] .. ': pipeline "' .. args[i + 2] .. '" is not known')
     end
   end

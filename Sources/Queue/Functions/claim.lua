@@ -64,6 +64,16 @@ local function lease(c, id, b, fence, expiry, worker, alone)
   event(c, 'claimed', id, b, 'worker', worker, 'fence', b.fence)
 end
 
+-- How far the counter of fences lies behind what these batches were given in this epoch: somebody set it back.
+local function behind(c, batches)
+  local most = number(c.fence)
+  for _, b in ipairs(batches) do
+    local epoch, counter = string.match(b.fence or '', '^(%d+)-(%d+)$')
+    if epoch == c.epoch then most = math.max(most, number(counter)) end
+  end
+  return most - number(c.fence)
+end
+
 define('claim', function(p, args)
   local epoch, worker, request, pipeline, stage, source, most, lease_ms = unpack(args, 1, 8)
   local c = open(p, args[9])
@@ -81,8 +91,12 @@ define('claim', function(p, args)
   local popped, met = take_ids(c, worker, list, source, tonumber(most)), {}
   for i, id in ipairs(popped) do
     local b = load(c, id)
-    -- A stale id and its successor may stand in one list: the first is the batch, the second is dropped.
-    if not b or b.place ~= source_key or met[id] then
+    -- A stale id and its successor may stand in one list: the first is the batch, the second is dropped. One that came
+    -- into the list of another stage by hand is put right by tick.
+    local why = b and b.place == source_key and not met[id] and living(b) and flaw(b)
+    if why then
+      condemn(c, id, b, why)
+    elseif not b or b.place ~= source_key or met[id] or not living(b) or b.pipeline ~= pipeline or b.stage ~= stage then
       event(c, 'stray', id, b or {}, 'list', source_key)
     elseif bytes > 8388608 then
       -- One reply stays bounded: the rest goes back to the front in its order.
@@ -100,7 +114,7 @@ define('claim', function(p, args)
   end
   local reply, kept = { 'open', c.now }, { request }
   if #ids > 0 then
-    local fence = call('HINCRBY', p .. 'meta', 'fence', #ids) - #ids
+    local fence = call('HINCRBY', p .. 'meta', 'fence', #ids + behind(c, batches)) - #ids
     local expiry = integer(c.now + lease_ms)
     for i, id in ipairs(ids) do
       lease(c, id, batches[i], fence + i, expiry, worker, source == 'suspects' and '1' or '0')
@@ -108,7 +122,7 @@ define('claim', function(p, args)
       reply[i + 2] = describe(c, id, batches[i])
     end
     call('SET', claimed, table.concat(kept, ' '))
-    commit(c)
   end
+  commit(c)
   return reply
 end)

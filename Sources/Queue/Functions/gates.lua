@@ -14,8 +14,13 @@ end
 local function gate_read(c, name, step)
   local flat = call('HMGET', c.p .. 'gate:' .. name, 'next_ms', 'free_ms', 'turn', 'generation', 'epoch', 'interval')
   local g = { next = number(flat[1]), free = number(flat[2]), turn = number(flat[3]),
-    generation = number(flat[4]), interval = flat[6] or '0' }
-  if not flat[5] then
+    generation = number(flat[4]), interval = integer(number(flat[6])) }
+  local aside = mended[#mended] and mended[#mended][1] == c.p .. 'gate:' .. name
+  if aside or (flat[5] and not (is_count(flat[1] or '') and is_count(flat[2] or '0'))) then
+    -- Nobody knows when the last permission was.
+    g.next = c.now + math.max(step, number(g.interval))
+    g.free, g.turn, g.generation = g.next, 0, g.generation + 1
+  elseif not flat[5] then
     -- Perhaps Redis forgot it: closed for one interval after the adoption.
     g.next = number(call('HGET', c.p .. 'meta', 'adopted_ms')) + step
     g.free = g.next

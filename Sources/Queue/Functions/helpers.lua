@@ -1,4 +1,4 @@
--- What every function of the library shares. Swift puts this file first, then one file per function.
+-- What every function of the library shares, after keytypes.lua.
 --
 -- THE PROTOCOL, ONCE
 -- A batch is the hash PREFIX:batch:ID. Its field `place` names the one list or zset that holds the protocol's
@@ -24,10 +24,12 @@
 local REVISION = 2
 local ENDED = { completed = true, completed_with_errors = true, failed = true, cancelled = true }
 local STAGES = { setup = 1, extraction = 2, annotation = 3, validation = 4, metadata = 5, persistence = 6 }
--- redis.call exists only once a function runs, not while the library loads: `define` sets it.
-local call
+-- redis.call with wrong types mended on the way.
+local call = checked
 
 local refusal
+-- The context of this call, once it is open.
+local context
 
 -- Ends the call with an error reply that starts with `code`. Not by error({err = ...}): some versions of Redis
 -- hand pcall the table, others its text.
@@ -35,6 +37,8 @@ local function refuse(code, text)
   refusal = code .. ' ' .. text
   error(refusal)
 end
+
+local report
 
 -- Registers one function. A refusal becomes the error reply as it stands, without Redis's script position.
 local function define(name, body, flags)
@@ -46,8 +50,9 @@ local function define(name, body, flags)
         return redis.error_reply('BADARG batchd_' .. name .. ' takes one key, the prefix: FCALL batchd_'
           .. name .. ' 1 batchd ...')
       end
-      call, refusal = redis.call, nil
-      local ok, result = pcall(body, keys[1] .. ':', args)
+      refusal, context, prefix, mended = nil, nil, keys[1] .. ':', {}
+      local ok, result = pcall(body, prefix, args)
+      if #mended > 0 and context then pcall(report, context) end
       if ok then return result end
       if refusal then return redis.error_reply(refusal) end
       local text = type(result) == 'table' and result.err or tostring(result)
@@ -98,43 +103,75 @@ local function open(p, given)
     local time = call('TIME')
     now = time[1] * 1000 + math.floor(time[2] / 1000)
   end
-  local meta = call('HMGET', p .. 'meta', 'epoch', 'event_count')
-  return {
-    p = p, now = now, at = rfc3339(now), progress = {}, epoch = meta[1],
-    event_count = meta[2] or '10000', leases = p .. 'leases', delayed = p .. 'delayed',
+  local meta = call('HMGET', p .. 'meta', 'epoch', 'event_count', 'fence')
+  context = {
+    p = p, now = now, at = rfc3339(now), progress = {}, epoch = meta[1], fence = meta[3],
+    event_count = string.match(meta[2] or '', '^%d%d?%d?%d?%d?%d?%d?%d?%d?$') or '10000',
+    leases = p .. 'leases', delayed = p .. 'delayed',
   }
+  return context
 end
 
 -- Every call of a worker carries the epoch it adopted: a Redis that may have forgotten something refuses it.
 local function guard(c, epoch)
+  if c.fence and not string.match(c.fence, '^%d%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$') then
+    -- Nobody knows which fences were given: only a new epoch makes larger ones.
+    mended[#mended + 1] = { c.p .. 'meta', 'its fence was not a number', 'a new epoch begins' }
+    call('HDEL', c.p .. 'meta', 'fence', 'epoch')
+    c.epoch = nil
+  end
   if c.epoch ~= epoch then
     refuse('EPOCH', 'the epoch is ' .. (c.epoch or 'unset') .. ', the caller has ' .. tostring(epoch)
       .. ': adopt first')
   end
 end
 
+-- What a person pushed as an id may be a megabyte: events show its beginning.
 local function event(c, name, id, b, ...)
-  call('XADD', c.p .. 'events', 'MAXLEN', '~', c.event_count, '*', 'event', name, 'batch', id,
-    'operation', b.operation or '', 'stage', b.stage or '', 'at', c.at, ...)
+  call('XADD', c.p .. 'events', 'MAXLEN', '~', c.event_count, '*', 'event', name, 'batch', string.sub(id, 1, 128),
+    'operation', string.sub(b.operation or '', 1, 128), 'stage', string.sub(b.stage or '', 1, 128), 'at', c.at, ...)
 end
 
 local function stat(c, name, by)
   call('HINCRBY', c.p .. 'stats', name, by or 1)
 end
 
--- The batch as a table of strings; nil when there is none, or when something else has its key: that is shown, and
--- stops nobody.
+-- Shows what is wrong and what was done about it: the event `broken`, and the counter that every beat sees.
+local function broken(c, key, problem, remedy)
+  stat(c, 'broken')
+  local id = string.sub(key, 1, #c.p + 6) == c.p .. 'batch:' and string.sub(key, #c.p + 7) or ''
+  event(c, 'broken', id, {}, 'key',
+    string.sub(key, 1, 300), 'error', string.sub(problem, 1, 1000), 'remedy', string.sub(remedy, 1, 300))
+end
+
+report = function(c)
+  for _, one in ipairs(mended) do
+    broken(c, one[1], one[2], one[3])
+    -- What a batch's place held is homeless from here on, although the key exists again.
+    call('HSET', c.p .. 'gone', string.sub(one[1], 1, 300), c.at)
+    call('EXPIRE', c.p .. 'gone', 86400)
+  end
+end
+
+local function is_name(text)
+  return text and #text <= 128 and string.match(text, '^[%w._-]+$') ~= nil
+end
+
+-- The batch as a table of strings; nil when there is none.
 local function load(c, id)
-  local flat = redis.pcall('HGETALL', c.p .. 'batch:' .. id)
-  if flat.err then event(c, 'broken', id, {}, 'error', flat.err) end
+  if not is_name(id) then return nil end
+  local flat = call('HGETALL', c.p .. 'batch:' .. id)
   if #flat == 0 then return nil end
   local b = {}
   for i = 1, #flat, 2 do b[flat[i]] = flat[i + 1] end
   return b
 end
 
+-- A whole number that Redis and Lua both hold exactly; 0 for everything else.
 local function number(text)
-  return tonumber(text) or 0
+  local value = tonumber(text)
+  if not value or value ~= value or value > 1e15 or value < -1e15 then return 0 end
+  return math.floor(value)
 end
 
 local function living(b)
@@ -196,6 +233,16 @@ local function operation_status(v)
   return 'completed_with_errors'
 end
 
+-- Whether the states sum to the total.
+local function counts_agree(v)
+  local sum = 0
+  for i = 2, 8 do
+    if v[COUNTS[i]] < 0 then return false end
+    sum = sum + v[COUNTS[i]]
+  end
+  return sum == v.total
+end
+
 local function percent(v)
   if v.items_total > 0 then
     return math.floor(100 * (v.items_done + v.items_failed) / v.items_total)
@@ -205,12 +252,14 @@ local function percent(v)
     and math.floor(100 * (v.total - v.pending - v.processing - v.retrying) / total) or 0
 end
 
+-- -> whether the counts agree with each other
 local function commit_one(c, operation, change)
   local key = c.p .. 'progress:' .. operation
   local old = call('HMGET', key, 'status', 'started_at', unpack(COUNTS))
   local v, write = {}, {}
   for i, field in ipairs(COUNTS) do
     v[field] = number(old[i + 2])
+    if old[i + 2] ~= integer(v[field]) and old[i + 2] then change[field] = change[field] or 0 end
     if change[field] and (change[field] ~= 0 or not old[i + 2]) then
       v[field] = v[field] + change[field]
     end
@@ -248,12 +297,20 @@ local function commit_one(c, operation, change)
   end
   call('HSET', key, unpack(write))
   call('ZADD', c.p .. 'operations', integer(c.now), operation)
+  return counts_agree(v)
 end
+
+local recount
+-- Batches of one operation that a function counts at once, some milliseconds; beyond that `batchd doctor` does.
+local RECOUNT_MOST = 1000
 
 -- Writes the collected changes: one hash write per operation, in the same function that changed the states, so
 -- that the counts sum to the total at every instant.
 local function commit(c)
-  for operation, change in pairs(c.progress) do commit_one(c, operation, change) end
+  for operation, change in pairs(c.progress) do
+    -- Somebody wrote into the counts, or made a batch of his own: they are counted anew.
+    if not commit_one(c, operation, change) then recount(c, operation, RECOUNT_MOST) end
+  end
   c.progress = {}
 end
 

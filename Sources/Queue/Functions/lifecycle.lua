@@ -32,11 +32,8 @@ local function enter(c, id, b, front)
   push(c, id, b, front)
 end
 
--- Hands the lane of an ended batch to the next one that still waits in it.
-local function release(c, id, b)
-  if not b.account then return end
-  local lane = lane_name(b)
-  if call('HGET', c.p .. 'lanes', lane) ~= id then return end
+-- Gives a lane that nobody holds to the first who still waits in it. A waiter whose record is broken is tick's to end.
+local function hand_on(c, lane)
   local key = c.p .. 'lane:' .. lane
   while true do
     local waiter = call('RPOP', key)
@@ -45,7 +42,7 @@ local function release(c, id, b)
       return
     end
     local w = load(c, waiter)
-    if living(w) and w.place == key then
+    if w and w.place == key and not flaw(w) and w.account and lane_name(w) == lane then
       call('HSET', c.p .. 'lanes', lane, waiter)
       enter(c, waiter, w)
       call('HSET', c.p .. 'batch:' .. waiter, 'place', w.place, 'updated_at', c.at)
@@ -55,9 +52,23 @@ local function release(c, id, b)
   end
 end
 
+-- Hands the lane of an ended batch on.
+local function release(c, id, b)
+  if b.account and call('HGET', c.p .. 'lanes', lane_name(b)) == id then hand_on(c, lane_name(b)) end
+end
+
 local function leave_place(c, id, b)
   if b.place == c.leases or b.place == c.delayed then call('ZREM', b.place, id) end
   b.place = ''
+end
+
+-- Tells the store of an ended run.
+local function tell_store(c, id, b, finished_at)
+  call('XADD', c.p .. 'ended', '*', 'batch', id, 'run', b.run, 'status', b.status,
+    'operation', b.operation, 'account', b.account or '', 'pipeline', b.pipeline, 'stage', b.stage,
+    'number', b.number or '0', 'items_total', b.items_total or '0', 'items_done', b.items_done or '0',
+    'items_failed', b.items_failed or '0', 'retry_count', b.retry_count or '0', 'error', b.error or '',
+    'admitted_at', stamp(b.admitted_at) or finished_at, 'started_at', stamp(b.started_at) or '', 'finished_at', finished_at)
 end
 
 -- Ends a run: counts, lane, outbox. `reason` becomes the batch's error.
@@ -78,15 +89,23 @@ local function finish_batch(c, id, b, status, reason)
   end
   call('HDEL', key, 'cancel')
   if status == 'failed' then call('ZADD', c.p .. 'failed', integer(c.now), id) end
-  call('XADD', c.p .. 'ended', '*', 'batch', id, 'run', b.run, 'status', status,
-    'operation', b.operation, 'account', b.account or '', 'pipeline', b.pipeline, 'stage', b.stage,
-    'number', b.number or '0', 'items_total', b.items_total or '0', 'items_done', b.items_done or '0',
-    'items_failed', b.items_failed or '0', 'retry_count', b.retry_count or '0', 'error', b.error or '',
-    'admitted_at', b.admitted_at, 'started_at', b.started_at or '', 'finished_at', c.at)
+  tell_store(c, id, b, c.at)
   stat(c, status)
   if b.account then account_ended(c, b) end
   release(c, id, b)
   event(c, 'ended', id, b, 'status', status)
+end
+
+-- Ends a batch whose record cannot be worked with. Not silently: it fails with the reason.
+local function condemn(c, id, b, why)
+  local key, place = c.p .. 'batch:' .. id, b.place
+  make_sane(c, id, b)
+  call('ZREM', c.leases, id)
+  call('ZREM', c.delayed, id)
+  -- Where its status is lost nobody knows which count holds it: then they do not agree, and are counted anew.
+  b.status = b.status or ''
+  finish_batch(c, id, b, 'failed', 'broken record: ' .. why .. '; enqueue it again with "rerun":true')
+  broken(c, key, why, 'the batch was failed' .. (place and '; its place was ' .. string.sub(place, 1, 200) or ''))
 end
 
 -- ---------------------------------------------------------------------------- leases
@@ -101,7 +120,10 @@ end
 -- The batch when the caller still holds its lease; otherwise nil and the batch as it is.
 local function held(c, id, run, stage, fence)
   local b = load(c, id)
-  if b and holds(c, b, fence) and b.run == run and b.stage == stage then return b end
+  if not b or not holds(c, b, fence) or b.run ~= run or b.stage ~= stage then return nil, b end
+  local why = flaw(b)
+  if not why then return b end
+  condemn(c, id, b, why)
   return nil, b
 end
 
@@ -185,17 +207,24 @@ local function return_outbox(c, worker)
   end
 end
 
+-- What one call takes out of one intake: they hold a few dozen, unless somebody filled them by hand.
+local SWEEP_MOST = 1000
+
 -- Returns what a worker's intakes hold to the lists they came from, oldest first out again, and what it took from the
 -- outbox.
 local function sweep(c, worker)
   return_outbox(c, worker)
   local base = c.p .. 'intake:' .. worker .. ':'
-  while call('LMOVE', base .. 'enqueue', c.p .. 'enqueue', 'LEFT', 'RIGHT') do end
-  local pipelines = call('HGETALL', c.p .. 'pipelines')
-  for i = 1, #pipelines, 2 do
-    for stage in string.gmatch(string.match(pipelines[i + 1], '^(.-)|'), '[^,]+') do
-      local list = pipelines[i] .. ':' .. stage
-      while call('LMOVE', base .. list, c.p .. 'queue:' .. list, 'LEFT', 'RIGHT') do end
+  local function empty(name, list)
+    for _ = 1, SWEEP_MOST do
+      if not call('LMOVE', base .. name, list, 'LEFT', 'RIGHT') then return end
+    end
+  end
+  empty('enqueue', c.p .. 'enqueue')
+  for _, pipeline in ipairs(call('HKEYS', c.p .. 'pipelines')) do
+    for stage in string.gmatch(registered(c, pipeline) or '', '[^,]+') do
+      local list = pipeline .. ':' .. stage
+      empty(list, c.p .. 'queue:' .. list)
       call('DEL', c.p .. 'claimed:' .. worker .. ':' .. list)
     end
   end
@@ -225,7 +254,7 @@ end
 local function note_outage(c)
   local last = call('ZRANGE', c.p .. 'workers', -1, -1, 'WITHSCORES')[2]
   local quiet = tonumber(call('HGET', c.p .. 'meta', 'quiet_ms'))
-  if last and quiet and c.now - last > quiet then
+  if last and quiet and c.now - number(last) > quiet then
     call('HSET', c.p .. 'meta', 'outage_ms', integer(c.now))
     event(c, 'outage', '', {}, 'silent_ms', integer(c.now - last))
   end
@@ -243,14 +272,15 @@ end
 -- envelope's `at` means the clock as it is.
 -- Returns how many there were.
 local function follow_clock(c)
-  local by = tonumber(call('HGET', c.p .. 'meta', 'jump_ms'))
-  if not by then return 0 end
+  local by = call('HGET', c.p .. 'meta', 'jump_ms')
+  if not by and call('EXISTS', c.p .. 'jumped') == 0 then return 0 end
+  by = number(by)
   local popped = call('ZPOPMIN', c.p .. 'jumped', 1000)
   for i = 1, #popped, 2 do
-    local b = redis.pcall('HMGET', c.p .. 'batch:' .. popped[i], 'status', 'due_at')
+    local b = call('HMGET', c.p .. 'batch:' .. popped[i], 'status', 'due_at')
     local due = popped[i + 1] + ((b[1] == 'pending' and b[2]) and 0 or by)
     -- One that came to be delayed again meanwhile has the newer moment.
-    call('ZADD', c.delayed, 'NX', integer(due), popped[i])
+    call('ZADD', c.delayed, 'NX', due == due and math.abs(due) < 1e15 and integer(due) or integer(c.now), popped[i])
   end
   if #popped == 0 then call('HDEL', c.p .. 'meta', 'jump_ms') end
   return #popped / 2
@@ -258,13 +288,17 @@ end
 
 -- When tick has something to do next, in Unix milliseconds; 0 for nothing.
 local function next_deadline(c)
-  local delayed = call('ZRANGE', c.delayed, 0, 0, 'WITHSCORES')[2]
-  local lease = call('ZRANGE', c.leases, 0, 0, 'WITHSCORES')[2]
+  -- A score may be anything, infinite too.
+  local function first(key)
+    local score = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+    return score and score < 1e15 and math.max(score, 1) or nil
+  end
+  local delayed, lease = first(c.delayed), first(c.leases)
   if call('SCARD', c.p .. 'cancelling') > 0 or call('EXISTS', c.p .. 'jumped') == 1
     or call('HGET', c.p .. 'meta', 'reaped_epoch') ~= c.epoch then
     return c.now
   end
-  return math.min(tonumber(delayed or lease) or 0, tonumber(lease or delayed) or 0)
+  return math.min(delayed or lease or 0, lease or delayed or 0)
 end
 
 -- ---------------------------------------------------------------------------- cancelling
@@ -274,6 +308,7 @@ local function cancel_one(c, id, operation)
   local b = load(c, id)
   if not b or not b.stages or (operation and b.operation ~= operation) then return nil end
   if not living(b) then return 'ended' end
+  if flaw(b) then return nil end
   if b.place == c.leases then
     call('HSET', c.p .. 'batch:' .. id, 'cancel', '1')
     return 'cancelling'
@@ -285,7 +320,7 @@ end
 -- The next members of an operation that is being cancelled: bounded, so that a million do not stop Redis.
 local function cancel_members(c, operation, counts)
   local key, from = c.p .. 'members:' .. operation, c.p .. 'cancelling'
-  local at = number(call('HGET', c.p .. 'meta', 'cancel:' .. operation))
+  local at = math.max(number(call('HGET', c.p .. 'meta', 'cancel:' .. operation)), 0)
   local ids = call('LRANGE', key, at, at + 999)
   for _, id in ipairs(ids) do
     local what = cancel_one(c, id, operation)

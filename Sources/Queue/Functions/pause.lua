@@ -15,7 +15,7 @@ local function checked(c, what)
     refuse('NOTFOUND', 'pipeline "' .. pipeline .. '" is not known; known: '
       .. table.concat(call('HKEYS', c.p .. 'pipelines'), ', '))
   end
-  local stages = string.match(known, '^(.-)|')
+  local stages = registered(c, pipeline) or ''
   if stage and not has_stage({ stages = stages }, stage) then
     refuse('NOTFOUND', 'pipeline ' .. pipeline .. ' has no stage "' .. stage .. '"; it has: ' .. stages)
   end

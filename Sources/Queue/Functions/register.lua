@@ -1,9 +1,15 @@
 -- batchd_register: a worker says who it is and which pipelines it serves; sweeps what its earlier life left.
 -- FCALL batchd_register 1 PREFIX EPOCH WORKER BOOT HOST PID VERSION STORE SLOTS LISTS N {NAME STAGES COUNTS}*N
 --       M {LIMIT VALUE}*M [NOW]
---   BOOT    random per process; STORE  identity of the results store; LISTS  'PIPELINE:STAGE ...' served
+--   BOOT    LOCK/random per process, LOCK the reach of the host-local lock of names; STORE  identity of the results store; LISTS  'PIPELINE:STAGE ...' served
 --   STAGES  'setup,extraction,...'; COUNTS  the stage whose items are counted; LIMIT  a field of PREFIX:meta
--- -> 'OK'; errors: TWIN (a live worker of that name on another host), STORE (another results store is on record)
+-- -> 'OK'; errors: TWIN (a live worker of that name elsewhere), STORE (another results store is on record)
+-- Two machines may bear one name: clones. A worker's earlier life is known by the reach of its host-local lock, which
+-- proves that it is dead; of anybody else only silence proves it.
+local function lock_of(boot)
+  return string.match(boot, '^(.*)/[^/]*$') or ''
+end
+
 define('register', function(p, args)
   local epoch, worker, boot, host, pid, version, store = unpack(args, 1, 7)
   local slots, lists, n = args[8], args[9], tonumber(args[10])
@@ -12,11 +18,12 @@ define('register', function(p, args)
   local c = open(p, args[at + 1 + 2 * m])
   guard(c, epoch)
   local key = p .. 'worker:' .. worker
-  local other = call('HMGET', key, 'host', 'pid')
+  local other = call('HMGET', key, 'host', 'pid', 'boot')
   local beat = number(call('ZSCORE', p .. 'workers', worker))
-  if other[1] and other[1] ~= host and c.now - beat < 30000 then
-    refuse('TWIN', 'worker ' .. worker .. ' runs on host ' .. other[1] .. ' with pid ' .. other[2]
-      .. '; give this one another instance name')
+  if other[3] and other[3] ~= boot and (lock_of(other[3]) ~= lock_of(boot) or other[1] ~= host)
+    and c.now - beat < 30000 then
+    refuse('TWIN', 'worker ' .. worker .. ' runs on host ' .. (other[1] or '?') .. ' with pid ' .. (other[2] or '?')
+      .. '; give this one another instance name, or a cloned machine an /etc/machine-id of its own')
   end
   local known = call('HGET', p .. 'store', 'identity')
   if known and known ~= store then
@@ -31,6 +38,7 @@ define('register', function(p, args)
   for i = 0, m - 1 do
     call('HSET', p .. 'meta', args[at + 1 + 2 * i], args[at + 2 + 2 * i])
   end
+  check_types(c)
   note_outage(c)
   sweep(c, worker)
   call('ZREM', p .. 'departed', worker)

@@ -1,19 +1,33 @@
 -- batchd_renew: one worker's beat. Renews its leases, tells what became of each, shows what it needs to know.
 -- FCALL batchd_renew 1 PREFIX EPOCH WORKER BOOT LEASE_MS RUNNING N {ID FENCE}*N L {PIPELINE:STAGE}*L
 --       C {COUNTER VALUE}*C [NOW]
--- -> [NOW, NEXT_DEADLINE, OUTBOX, [PAUSED...], [LEASE...], [BACKLOG, SUSPECTS]*L, ENQUEUED]
+-- -> [NOW, NEXT_DEADLINE, OUTBOX, [PAUSED...], [LEASE...], [BACKLOG, SUSPECTS]*L, ENQUEUED, BROKEN, REGISTERED]
 --    LEASE 'held', 'lost' or 'cancelled' (the batch ended by this call); BACKLOG counts list and own intake;
---    NEXT_DEADLINE Unix ms of the next thing for tick, 0 for none; ENQUEUED entries waiting to be admitted
+--    NEXT_DEADLINE Unix ms of the next thing for tick, 0 for none; ENQUEUED entries waiting to be admitted;
+--    BROKEN broken records met since the prefix began, see the events; REGISTERED 0 when the caller must register again
 -- -> error TWIN when another process beats under this worker's name
 local function renew_one(c, id, fence, expiry)
   local b = load(c, id)
   if not b or not holds(c, b, fence) then return 'lost' end
+  local why = flaw(b)
+  if why then
+    condemn(c, id, b, why)
+    return 'lost'
+  end
   if b.cancel then
     finish_batch(c, id, b, 'cancelled', 'cancelled')
     return 'cancelled'
   end
   call('ZADD', c.leases, expiry, id)
   return 'held'
+end
+
+-- Whether what register wrote is still there, and can be read.
+local function is_registered(c, args, from, l)
+  for i = from, from + l - 1 do
+    if not registered(c, string.match(args[i], '^[^:]*')) then return false end
+  end
+  return call('HEXISTS', c.p .. 'meta', 'quiet_ms') == 1
 end
 
 define('renew', function(p, args)
@@ -26,14 +40,16 @@ define('renew', function(p, args)
   local c = open(p, args[k_at + 2 * k + 1])
   guard(c, epoch)
   local key = p .. 'worker:' .. worker
-  local known = call('HGET', key, 'boot')
-  if known and known ~= boot then
-    refuse('TWIN', 'worker ' .. worker .. ' was started again elsewhere (boot ' .. known .. ')')
+  local known = call('HMGET', key, 'boot', 'host')
+  if known[1] and known[1] ~= boot then
+    refuse('TWIN', 'worker ' .. worker .. ' was started again elsewhere (boot ' .. known[1] .. ')')
   end
   note_outage(c)
   local expiry, leases = integer(c.now + lease_ms), {}
   for i = 1, n do
-    leases[i] = renew_one(c, args[5 + 2 * i], args[6 + 2 * i], expiry)
+    local state, problem = attempt(c, function() return renew_one(c, args[5 + 2 * i], args[6 + 2 * i], expiry) end)
+    if problem then broken(c, p .. 'batch:' .. args[5 + 2 * i], problem, 'its lease counts as lost') end
+    leases[i] = state or 'lost'
   end
   commit(c)
   local write = { 'beat_at', c.at, 'running', running, 'boot', boot }
@@ -52,5 +68,7 @@ define('renew', function(p, args)
     waiting[2 * i] = call('LLEN', p .. 'suspects:' .. list)
   end
   return { c.now, next_deadline(c), call('XLEN', p .. 'ended'), call('SMEMBERS', p .. 'paused'), leases,
-    waiting, call('LLEN', p .. 'enqueue') + call('LLEN', p .. 'intake:' .. worker .. ':enqueue') }
+    waiting, call('LLEN', p .. 'enqueue') + call('LLEN', p .. 'intake:' .. worker .. ':enqueue'),
+    number(call('HGET', p .. 'stats', 'broken')),
+    (known[1] and known[2] and is_registered(c, args, l_at + 1, l)) and 1 or 0 }
 end)

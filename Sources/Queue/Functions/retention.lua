@@ -33,7 +33,7 @@ local function walk_operations(c, kept)
       call('ZREM', list, found[i])
     else
       left = left + 1
-      if found[i + 1] + kept < c.now then abandon(c, found[i]) end
+      if number(found[i + 1]) + kept < c.now then abandon(c, found[i]) end
     end
   end
   if #found < 2 * ROUND_STEP then
@@ -54,13 +54,14 @@ local function end_retention(c)
 end
 
 -- An operation that never ends (each day's batches under one name) must not remember all that it ever had: drops up to
--- `most` of its oldest members that have expired. A cancellation under way counts from the front.
+-- `most` of its oldest members that have expired. A cancellation under way counts from the front. One whose record is gone
+-- although its envelope is kept did not expire, it was destroyed: it stays until tick has counted it.
 local function forget_members(c, operation, most)
   local key = c.p .. 'members:' .. operation
   if call('SISMEMBER', c.p .. 'cancelling', operation) == 1 then return end
   for _ = 1, most do
     local id = call('LINDEX', key, 0)
-    if not id or call('EXISTS', c.p .. 'batch:' .. id) == 1 then return end
+    if not id or call('EXISTS', c.p .. 'batch:' .. id) == 1 or call('TTL', c.p .. 'input:' .. id) == -1 then return end
     call('LPOP', key)
   end
 end

@@ -1,6 +1,6 @@
 -- batchd_retry: runs an ended batch again: its unfinished or failed items, from the failed or the given stage.
 -- FCALL batchd_retry 1 PREFIX ID [STAGE] [NOW]
--- -> 'retrying run N from STAGE'; errors: NOTFOUND, LIVE, DONE (nothing to do again), BADARG
+-- -> 'retrying run N from STAGE'; errors: NOTFOUND, LIVE, DONE (nothing to do again), BADARG, BROKEN
 -- Outputs of items that were done stay and are merged with the new ones; a new run begins.
 local function first_stage(id, b, wanted)
   local from = b.stage
@@ -47,6 +47,10 @@ define('retry', function(p, args)
   end
   if not ENDED[b.status] then
     refuse('LIVE', 'batch "' .. id .. '" is ' .. b.status .. '; only an ended batch can be retried')
+  end
+  local why = stages_flaw(b)
+  if why then
+    refuse('BROKEN', 'the record of batch "' .. id .. '" is broken: ' .. why .. '; enqueue it again with "rerun":true')
   end
   local from = first_stage(id, b, wanted)
   if b.status == 'completed' then

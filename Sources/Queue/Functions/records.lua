@@ -1,0 +1,79 @@
+-- Whether the record of a batch can be worked with. Shared by the functions.
+
+local LIVE = { pending = true, processing = true, retrying = true }
+local COUNTERS = { 'run', 'attempt', 'items_total', 'items_done', 'items_failed', 'retry_count', 'crashes',
+  'item_errors', 'number' }
+local STAMP = '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$'
+
+-- A time as the functions write it; nil for anything else.
+local function stamp(text)
+  return string.match(text or '', STAMP)
+end
+
+-- A counter as the functions write them: digits, and few enough to be exact.
+local function is_count(text)
+  return #text < 16 and string.match(text, '^%d+$') ~= nil
+end
+
+local function stages_flaw(b)
+  for stage in string.gmatch(b.stages or ',', '[^,]*') do
+    if stage ~= '' and not STAGES[stage] then return 'its stages name "' .. string.sub(stage, 1, 64) .. '"' end
+  end
+  if not b.stages or b.stages == '' then return 'it has no stages' end
+  if not b.stage or b.stage == '' or not has_stage(b, b.stage) then
+    return 'its stage "' .. string.sub(b.stage or '', 1, 64) .. '" is none of ' .. b.stages
+  end
+  if b.counts and not STAGES[b.counts] then return 'it counts items of no stage' end
+  return nil
+end
+
+-- Why the record of a living batch cannot be worked with; nil when it can.
+local function flaw(b)
+  if not LIVE[b.status or ''] then return 'its status is "' .. string.sub(b.status or '', 1, 64) .. '"' end
+  if not is_name(b.operation) then return 'it has no operation' end
+  if not is_name(b.pipeline) then return 'it has no pipeline' end
+  if b.account and not is_name(b.account) then return 'its account is no name' end
+  if b.account and not b.number then return 'it has an account and no number' end
+  for at, field in ipairs(COUNTERS) do
+    local value = b[field]
+    if not value and at <= 5 then return 'it has no ' .. field end
+    if value and not is_count(value) then
+      return field .. ' is "' .. string.sub(value, 1, 64) .. '", not a number'
+    end
+  end
+  if not stamp(b.updated_at) then return 'it has no updated_at' end
+  return stages_flaw(b)
+end
+
+-- Gives the record the least that its end needs. What it says that makes sense stays.
+local function make_sane(c, id, b)
+  local key = c.p .. 'batch:' .. id
+  if not is_name(b.operation) then b.operation = id end
+  if not is_name(b.pipeline) then b.pipeline = 'unknown' end
+  if not is_name(b.account) then b.account = nil end
+  for _, field in ipairs(COUNTERS) do
+    if not b[field] or not is_count(b[field]) then b[field] = field == 'run' and '1' or '0' end
+  end
+  if stages_flaw(b) then b.stages, b.stage, b.counts = 'setup', 'setup', nil end
+  if not stamp(b.admitted_at) then b.admitted_at = c.at end
+  if not stamp(b.started_at) then b.started_at = nil end
+  if not b.account then call('HDEL', key, 'account') end
+  if not b.counts then call('HDEL', key, 'counts') end
+  local write = {}
+  for _, field in ipairs({ 'operation', 'pipeline', 'stages', 'stage', 'admitted_at', unpack(COUNTERS) }) do
+    write[#write + 1] = field
+    write[#write + 1] = b[field]
+  end
+  call('HSET', key, unpack(write))
+end
+
+-- Stages in order and the counted stage of a registered pipeline; nil for one that is unknown or garbled.
+local function registered(c, pipeline)
+  local text = call('HGET', c.p .. 'pipelines', pipeline)
+  if not text then return nil end
+  local stages, counts = string.match(text, '^([%l,]+)|(%l+)$')
+  if not stages or not STAGES[counts] or stages_flaw({ stages = stages, stage = string.match(stages, '[^,]+') }) then
+    return nil
+  end
+  return stages, counts
+end
