@@ -23,6 +23,7 @@ public final class Adoption: Sendable {
     var epoch = 0
     var clock: RedisClock?
     var adopted = ContinuousClock.now
+    var registration: (arguments: [RedisArgument], epoch: Int)?
     var onNewEpoch: @Sendable () -> Void = {}
   }
 
@@ -37,6 +38,20 @@ public final class Adoption: Sendable {
 
   /// The epoch in force; 0 before the first adoption.
   public var epoch: Int { state.withLock { $0.epoch } }
+
+  /// What this worker registered with before the epoch in force began: Redis may have forgotten it, or remember an
+  /// earlier life in its place.
+  var staleRegistration: [RedisArgument]? {
+    state.withLock { state in
+      guard let last = state.registration, last.epoch != state.epoch else { return nil }
+      return last.arguments
+    }
+  }
+
+  /// Notes that this worker registered so in `epoch`.
+  func noteRegistration(_ arguments: [RedisArgument], in epoch: Int) {
+    state.withLock { $0.registration = (arguments, epoch) }
+  }
 
   /// Runs `body` whenever a connection found a new epoch: every lease of the old one is lost.
   public func onNewEpoch(_ body: @escaping @Sendable () -> Void) {

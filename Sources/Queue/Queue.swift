@@ -46,13 +46,26 @@ public struct Queue: Sendable {
     _ function: String, _ arguments: [RedisArgument], now: Int? = nil, waitsForMemory: Bool = true
   ) async throws -> RedisValue {
     try await repeated("batchd_\(function)", waitsForMemory: waitsForMemory) {
-      var command: [RedisArgument] = [
-        "FCALL", .text("batchd_\(function)"), 1, .text(keys.prefix), .integer(adoption.epoch),
-      ]
-      command += arguments
-      if let now { command.append(.integer(now)) }
-      return try await client.call(command)
+      // Until Redis knows this worker again, it may reject entries of its pipelines and take its beat for a twin's.
+      if function != "register", let registration = adoption.staleRegistration {
+        _ = try await callOnce("register", registration, now: now)
+      }
+      return try await callOnce(function, arguments, now: now)
     }
+  }
+
+  private func callOnce(
+    _ function: String, _ arguments: [RedisArgument], now: Int?
+  ) async throws -> RedisValue {
+    let epoch = adoption.epoch
+    var command: [RedisArgument] = [
+      "FCALL", .text("batchd_\(function)"), 1, .text(keys.prefix), .integer(epoch),
+    ]
+    command += arguments
+    if let now { command.append(.integer(now)) }
+    let reply = try await client.call(command)
+    if function == "register" { adoption.noteRegistration(arguments, in: epoch) }
+    return reply
   }
 
   /// Sends a command that only reads until it is answered.

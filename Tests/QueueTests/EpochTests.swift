@@ -108,4 +108,31 @@ import Testing
     #expect(steady.array?[0].text == "ok")
     #expect(try await bench.field("batch:a", "place") == "batchd:suspects:demo:extraction")
   }
+
+  @Test func aRedisThatForgotTheWorkersIsToldOfThemAgain() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    _ = try await bench.queue.client.call(["FLUSHALL"])
+    #expect(try await bench.admit(#"{"id":"a"}"#) == [.admitted])
+    #expect(try await bench.admit(#"{"id":"b","pipeline":"no"}"#) == [.rejected])
+  }
+
+  @Test func aRedisThatForgotARestartDoesNotTakeTheWorkerForItsTwin() async throws {
+    let bench = try await QueueBench()
+    try await bench.register(boot: "1")
+    _ = try await bench.queue.client.call(["COPY", "batchd:worker:w1", "earlier"])
+    try await bench.register(boot: "2")
+    _ = try await bench.queue.client.call(["COPY", "earlier", "batchd:worker:w1", "REPLACE"])
+    bench.storeEpoch.raise(9)
+    try await bench.queue.readopt(afterClockJump: false)
+    func beat(_ boot: String) async throws {
+      _ = try await bench.queue.renew(
+        [], boot: boot, lists: [], counters: [], leaseMilliseconds: QueueBench.lease,
+        now: QueueBench.start)
+    }
+    try await beat("2")
+    #expect(try await bench.field("worker:w1", "boot") == "2")
+    let error = await #expect(throws: QueueError.self) { try await beat("1") }
+    #expect(error?.code == .twin)
+  }
 }

@@ -1,4 +1,5 @@
--- batchd_register: a worker says who it is and which pipelines it serves; sweeps what its earlier life left.
+-- batchd_register: a worker says who it is and which pipelines it serves; sweeps what its earlier life left. Each worker
+-- does so first of all in each epoch, for Redis may have forgotten it.
 -- FCALL batchd_register 1 PREFIX EPOCH WORKER BOOT HOST PID VERSION STORE SLOTS LISTS N {NAME STAGES COUNTS}*N
 --       M {LIMIT VALUE}*M [NOW]
 --   BOOT    LOCK/random per process, LOCK the reach of the host-local lock of names; STORE  identity of the results store; LISTS  'PIPELINE:STAGE ...' served
@@ -40,12 +41,15 @@ define('register', function(p, args)
   end
   check_types(c)
   note_outage(c)
-  sweep(c, worker)
   call('ZREM', p .. 'departed', worker)
-  call('DEL', key)
-  call('HSET', key, 'host', host, 'pid', pid, 'boot', boot, 'version', version, 'slots', slots,
-    'pipelines', lists, 'started_at', c.at)
   call('ZADD', p .. 'workers', integer(c.now), worker)
-  event(c, 'worker_started', '', {}, 'worker', worker)
+  if other[3] ~= boot then
+    sweep(c, worker)
+    call('DEL', key)
+    event(c, 'worker_started', '', {}, 'worker', worker)
+  end
+  call('HSET', key, 'host', host, 'pid', pid, 'boot', boot, 'version', version, 'slots', slots, 'pipelines', lists)
+  call('HSETNX', key, 'started_at', c.at)
+  call('PERSIST', key)
   return 'OK'
 end)
