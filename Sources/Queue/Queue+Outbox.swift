@@ -25,7 +25,11 @@ extension Queue {
         logger.error(
           "dropping an entry of \(keys.ended) that is no ended run", metadata: ["entry": "\(value)"]
         )
-        _ = try await call("archive", [0, 0, 1, .text(entry), "", 0], now: now)
+        let fields = parts[1].fields
+        _ = try await call(
+          "archive",
+          [0, 0, 1, .text(entry), .text(fields["batch"] ?? ""), .text(fields["run"] ?? "")],
+          now: now)
       }
     }
     return ended
