@@ -74,7 +74,7 @@ public struct Control: Sendable {
   }
 
   private func count(_ function: String, _ which: String) async throws -> Int {
-    let reply = try await call(function, [which])
+    let reply = try await call(function, [.text(which)])
     guard let count = reply.integer else {
       throw QueueError.unreadable("batchd_\(function)", reply)
     }
@@ -82,15 +82,16 @@ public struct Control: Sendable {
   }
 
   private func act(_ function: String, _ arguments: [String]) async throws -> String {
-    let reply = try await call(function, arguments)
+    let reply = try await call(function, arguments.map(RedisArgument.text))
     guard let text = reply.text else { throw QueueError.unreadable("batchd_\(function)", reply) }
     return text
   }
 
-  private func call(_ function: String, _ arguments: [String]) async throws -> RedisValue {
+  /// Calls one function, loaded before where it is missing.
+  func call(_ function: String, _ arguments: [RedisArgument]) async throws -> RedisValue {
     let command =
       ["FCALL", .text("batchd_\(function)"), 1, .text(keys.prefix)]
-      + arguments.map(RedisArgument.text)
+      + arguments
     do {
       do {
         return try await connection.call(command)

@@ -18,7 +18,7 @@ struct Batchd: AsyncParsableCommand {
         name: "Step in",
         subcommands: [
           RetryCommand.self, CancelCommand.self, PauseCommand.self, ResumeCommand.self,
-          RejectedCommand.self,
+          RejectedCommand.self, DoctorCommand.self,
         ]),
     ])
 

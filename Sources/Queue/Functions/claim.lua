@@ -90,7 +90,7 @@ define('claim', function(p, args)
   local ids, batches, bytes = {}, {}, 0
   local popped, met = take_ids(c, worker, list, source, tonumber(most)), {}
   for i, id in ipairs(popped) do
-    local b = load(c, id)
+    local b = is_name(id) and load(c, id)
     -- A stale id and its successor may stand in one list: the first is the batch, the second is dropped. One that came
     -- into the list of another stage by hand is put right by tick.
     local why = b and b.place == source_key and not met[id] and living(b) and flaw(b)

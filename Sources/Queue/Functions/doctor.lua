@@ -1,11 +1,12 @@
 -- batchd_doctor: looks at single records, for a person; mends what is broken when asked to.
 -- FCALL batchd_doctor 1 PREFIX REPAIR N {KEY MEMBER}*N [NOW]
---   REPAIR  '1' applies each remedy, '' shows it
+--   REPAIR  '1' applies each remedy; '' shows it and writes nothing
 --   KEY     any key under the prefix, with MEMBER '': its type; a batch, an operation's counts, or what belongs to a batch
 --   MEMBER  an id in PREFIX:leases or PREFIX:delayed, or a lane of PREFIX:lanes
--- -> per finding [KEY, MEMBER, PROBLEM, REMEDY]
+-- -> per finding [KEY, MEMBER, PROBLEM, REMEDY, DONE]; DONE '1' when the remedy was applied
 -- The same checks as tick's; safe while workers run, for each record is looked at and mended in one step.
-local DOCTOR_MOST = 100000
+-- Batches of one operation that are counted in one step, some ten milliseconds.
+local DOCTOR_MOST = 20000
 
 local function check_member(c, key, member)
   if key == c.p .. 'lanes' then
@@ -48,8 +49,7 @@ local function check_progress(c, key, operation)
   -- The key of one account in an operation has no counts of its own.
   if not is_name(operation) then return end
   local right, differs = compare_counts(c, operation, DOCTOR_MOST)
-  if not right then return 'has too many batches to count in one step', 'none: look again when it has ended' end
-  if not differs then return end
+  if not right or not differs then return end
   return 'its counts are not those of its batches', 'count them anew',
     function() recount(c, operation, DOCTOR_MOST) end
 end
@@ -78,22 +78,29 @@ local function check_key(c, key, member)
   if kind == 'items' then return check_side(c, key, kind, string.match(name, '^[^:]*')) end
 end
 
+-- A finding that fails says so; a key of the wrong type in its way is a finding of its own.
+local function look(c, key, member, repair)
+  local finding
+  local _, failure = attempt(c, function()
+    local problem, remedy, apply = check_key(c, key, member)
+    if not problem then return end
+    finding = { key, member, problem, remedy, '' }
+    if not repair then return end
+    apply()
+    finding[5] = '1'
+    stat(c, 'doctored')
+  end)
+  if failure and not string.find(failure, 'WRONGTYPE', 1, true) then
+    finding = { key, member, failure, 'none: tell the authors', '' }
+  end
+  commit(c)
+  return finding
+end
+
 define('doctor', function(p, args)
   local n, findings = tonumber(args[2]), {}
   local c = open(p, args[3 + 2 * n])
-  for i = 1, n do
-    local key, member = args[1 + 2 * i], args[2 + 2 * i]
-    local _, failure = attempt(c, function()
-      local problem, remedy, apply = check_key(c, key, member)
-      if not problem then return end
-      findings[#findings + 1] = { key, member, problem, remedy }
-      if args[1] == '1' and apply then
-        apply()
-        stat(c, 'doctored')
-      end
-    end)
-    if failure then findings[#findings + 1] = { key, member, failure, 'none: tell the authors' } end
-    commit(c)
-  end
+  mends = args[1] == '1'
+  for i = 1, n do findings[#findings + 1] = look(c, args[1 + 2 * i], args[2 + 2 * i], mends) end
   return findings
 end)

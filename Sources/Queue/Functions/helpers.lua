@@ -50,7 +50,8 @@ local function define(name, body, flags)
         return redis.error_reply('BADARG batchd_' .. name .. ' takes one key, the prefix: FCALL batchd_'
           .. name .. ' 1 batchd ...')
       end
-      refusal, context, prefix, mended = nil, nil, keys[1] .. ':', {}
+      if not redis_pcall then redis_pcall, type, string, tonumber, math, ipairs, pairs = globals() end
+      refusal, context, prefix, mended, mends = nil, nil, keys[1] .. ':', {}, true
       local ok, result = pcall(body, prefix, args)
       if #mended > 0 and context then pcall(report, context) end
       if ok then return result end
@@ -92,6 +93,16 @@ local function rfc3339(ms)
   return stamp_text .. string.format('%03dZ', ms - second * 1000)
 end
 
+local small_counts = {}
+
+-- A counter as the functions write them: digits, and few enough to be exact.
+local function is_count(text)
+  if small_counts[text] then return true end
+  if #text > 15 or text == '' or string.find(text, '%D') then return false end
+  if #text <= 3 then small_counts[text] = true end
+  return true
+end
+
 -- Opens one call. `given` is the trailing `now` (Unix milliseconds) with which a test owns time. What cannot be one is a
 -- word too many of a person's command.
 local function open(p, given)
@@ -106,7 +117,7 @@ local function open(p, given)
   local meta = call('HMGET', p .. 'meta', 'epoch', 'event_count', 'fence')
   context = {
     p = p, now = now, at = rfc3339(now), progress = {}, epoch = meta[1], fence = meta[3],
-    event_count = string.match(meta[2] or '', '^%d%d?%d?%d?%d?%d?%d?%d?%d?$') or '10000',
+    event_count = meta[2] and #meta[2] < 10 and is_count(meta[2]) and meta[2] or '10000',
     leases = p .. 'leases', delayed = p .. 'delayed',
   }
   return context
@@ -114,7 +125,7 @@ end
 
 -- Every call of a worker carries the epoch it adopted: a Redis that may have forgotten something refuses it.
 local function guard(c, epoch)
-  if c.fence and not string.match(c.fence, '^%d%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$') then
+  if c.fence and not is_count(c.fence) then
     -- Nobody knows which fences were given: only a new epoch makes larger ones.
     mended[#mended + 1] = { c.p .. 'meta', 'its fence was not a number', 'a new epoch begins' }
     call('HDEL', c.p .. 'meta', 'fence', 'epoch')
@@ -127,9 +138,13 @@ local function guard(c, epoch)
 end
 
 -- What a person pushed as an id may be a megabyte: events show its beginning.
+local function short(text)
+  return text and #text > 128 and string.sub(text, 1, 128) or text
+end
+
 local function event(c, name, id, b, ...)
-  call('XADD', c.p .. 'events', 'MAXLEN', '~', c.event_count, '*', 'event', name, 'batch', string.sub(id, 1, 128),
-    'operation', string.sub(b.operation or '', 1, 128), 'stage', string.sub(b.stage or '', 1, 128), 'at', c.at, ...)
+  call('XADD', c.p .. 'events', 'MAXLEN', '~', c.event_count, '*', 'event', name, 'batch', short(id),
+    'operation', short(b.operation) or '', 'stage', short(b.stage) or '', 'at', c.at, ...)
 end
 
 local function stat(c, name, by)
@@ -144,22 +159,26 @@ local function broken(c, key, problem, remedy)
     string.sub(key, 1, 300), 'error', string.sub(problem, 1, 1000), 'remedy', string.sub(remedy, 1, 300))
 end
 
+-- What a batch's place held is homeless from here on, although the key exists again.
+local function note_gone(c, key)
+  call('HSET', c.p .. 'gone', string.sub(key, 1, 300), c.at)
+  call('EXPIRE', c.p .. 'gone', 86400)
+end
+
 report = function(c)
   for _, one in ipairs(mended) do
     broken(c, one[1], one[2], one[3])
-    -- What a batch's place held is homeless from here on, although the key exists again.
-    call('HSET', c.p .. 'gone', string.sub(one[1], 1, 300), c.at)
-    call('EXPIRE', c.p .. 'gone', 86400)
+    note_gone(c, one[1])
   end
 end
 
 local function is_name(text)
-  return text and #text <= 128 and string.match(text, '^[%w._-]+$') ~= nil
+  return text and #text <= 128 and not string.find(text, '[^%w._-]') and text ~= ''
 end
 
 -- The batch as a table of strings; nil when there is none.
 local function load(c, id)
-  if not is_name(id) then return nil end
+  if #id > 128 then return nil end
   local flat = call('HGETALL', c.p .. 'batch:' .. id)
   if #flat == 0 then return nil end
   local b = {}
@@ -259,7 +278,7 @@ local function commit_one(c, operation, change)
   local v, write = {}, {}
   for i, field in ipairs(COUNTS) do
     v[field] = number(old[i + 2])
-    if old[i + 2] ~= integer(v[field]) and old[i + 2] then change[field] = change[field] or 0 end
+    if old[i + 2] and not is_count(old[i + 2]) then change[field] = change[field] or 0 end
     if change[field] and (change[field] ~= 0 or not old[i + 2]) then
       v[field] = v[field] + change[field]
     end

@@ -38,15 +38,10 @@ end
 
 -- Whether the list was found missing after the batch came there: the first that is put back makes the list anew, and the
 -- others are homeless all the same.
-local function list_lost(c, id, b)
-  local gone = c.p .. 'gone'
-  if call('EXISTS', b.place) == 0 then
-    call('HSET', gone, b.place, c.at)
-    call('EXPIRE', gone, 86400)
-    return true
-  end
-  local gone_at = call('HGET', gone, b.place)
-  if gone_at and b.updated_at < gone_at then return true end
+local function list_lost(c, id, b, since)
+  if call('EXISTS', b.place) == 0 then return true end
+  local gone_at = call('HGET', c.p .. 'gone', b.place)
+  if gone_at and since < gone_at then return true end
   return call('LLEN', b.place) <= LIST_MOST and not call('LPOS', b.place, id)
 end
 
@@ -63,7 +58,8 @@ local function misplaced(c, id, b)
   if not b.place or (b.place ~= queue_key(c, b) and b.place ~= suspects and b.place ~= lane) then
     return 'has the place "' .. string.sub(b.place or '', 1, 200) .. '", which is none of its own'
   end
-  if b.updated_at < rfc3339(c.now - SETTLED_MS) and list_lost(c, id, b) then return 'is not in ' .. b.place end
+  local since = stamp(b.updated_at) or ''
+  if since < rfc3339(c.now - SETTLED_MS) and list_lost(c, id, b, since) then return 'is not in ' .. b.place end
   return nil
 end
 
@@ -73,6 +69,8 @@ local function put_back(c, id, b, problem)
     -- Who still holds it renews it; if nobody does, it ends like any other lease.
     call('ZADD', c.leases, integer(c.now + GRACE_MS), id)
   else
+    local is_ours = b.place and string.sub(b.place, 1, #c.p) == c.p
+    if is_ours and call('EXISTS', b.place) == 0 then note_gone(c, b.place) end
     leave_place(c, id, b)
     if b.status == 'retrying' then become(c, b, 'processing') end
     enter(c, id, b, true)

@@ -15,8 +15,13 @@ local KEY_TYPES = {
 }
 local ASIDE_SECONDS = 30 * 86400
 
--- What this call has mended on its way: {KEY, what was wrong, what was done}. `define` writes the events at its end.
-local prefix, mended = '', {}
+-- A global costs a look-up through a metatable at each use, and exists only once a function runs: `define` sets these.
+local function globals() return redis.pcall, type, string, tonumber, math, ipairs, pairs end
+local redis_pcall, type, string, tonumber, math, ipairs, pairs
+
+-- What this call has mended on its way: {KEY, what was wrong, what was done}. `define` writes the events at its end. Only
+-- who merely looks does not mend.
+local prefix, mended, mends = '', {}, true
 
 -- Why the key is not what its name promises; nil when it is, or when nobody knows the name.
 local function wrong_type(key)
@@ -44,6 +49,7 @@ local checked
 -- Mends what made a command fail and runs it again; raises an error that is none of ours.
 local function try_again(problem, ...)
   local words = { ... }
+  if not mends then error(problem, 0) end
   if string.find(problem, 'WRONGTYPE', 1, true) then
     for i = 2, #words do
       local wrong = type(words[i]) == 'string' and wrong_type(words[i])
@@ -65,7 +71,7 @@ end
 
 -- redis.call, but for wrong types and counts that are none.
 checked = function(...)
-  local reply = redis.pcall(...)
+  local reply = redis_pcall(...)
   if type(reply) == 'table' and reply.err then return try_again(reply.err, ...) end
   return reply
 end

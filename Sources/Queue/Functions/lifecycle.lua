@@ -64,10 +64,11 @@ end
 
 -- Tells the store of an ended run.
 local function tell_store(c, id, b, finished_at)
-  call('XADD', c.p .. 'ended', '*', 'batch', id, 'run', b.run, 'status', b.status,
+  local function counted(text) return text and is_count(text) and text or '0' end
+  call('XADD', c.p .. 'ended', '*', 'batch', id, 'run', counted(b.run), 'status', b.status,
     'operation', b.operation, 'account', b.account or '', 'pipeline', b.pipeline, 'stage', b.stage,
-    'number', b.number or '0', 'items_total', b.items_total or '0', 'items_done', b.items_done or '0',
-    'items_failed', b.items_failed or '0', 'retry_count', b.retry_count or '0', 'error', b.error or '',
+    'number', counted(b.number), 'items_total', counted(b.items_total), 'items_done', counted(b.items_done),
+    'items_failed', counted(b.items_failed), 'retry_count', counted(b.retry_count), 'error', b.error or '',
     'admitted_at', stamp(b.admitted_at) or finished_at, 'started_at', stamp(b.started_at) or '', 'finished_at', finished_at)
 end
 
@@ -121,7 +122,7 @@ end
 local function held(c, id, run, stage, fence)
   local b = load(c, id)
   if not b or not holds(c, b, fence) or b.run ~= run or b.stage ~= stage then return nil, b end
-  local why = flaw(b)
+  local why = stuck(b)
   if not why then return b end
   condemn(c, id, b, why)
   return nil, b

@@ -9,17 +9,18 @@
 local function renew_one(c, id, fence, expiry)
   local b = load(c, id)
   if not b or not holds(c, b, fence) then return 'lost' end
-  local why = flaw(b)
-  if why then
-    condemn(c, id, b, why)
-    return 'lost'
+  local why = stuck(b)
+  if not why and not b.cancel then
+    call('ZADD', c.leases, expiry, id)
+    return 'held'
   end
-  if b.cancel then
+  -- An end does much: whatever it meets, the other leases are renewed.
+  local _, problem = attempt(c, function()
+    if why then return condemn(c, id, b, why) end
     finish_batch(c, id, b, 'cancelled', 'cancelled')
-    return 'cancelled'
-  end
-  call('ZADD', c.leases, expiry, id)
-  return 'held'
+  end)
+  if problem then broken(c, c.p .. 'batch:' .. id, problem, 'its lease counts as lost') end
+  return (why or problem) and 'lost' or 'cancelled'
 end
 
 -- Whether what register wrote is still there, and can be read.
@@ -47,9 +48,7 @@ define('renew', function(p, args)
   note_outage(c)
   local expiry, leases = integer(c.now + lease_ms), {}
   for i = 1, n do
-    local state, problem = attempt(c, function() return renew_one(c, args[5 + 2 * i], args[6 + 2 * i], expiry) end)
-    if problem then broken(c, p .. 'batch:' .. args[5 + 2 * i], problem, 'its lease counts as lost') end
-    leases[i] = state or 'lost'
+    leases[i] = renew_one(c, args[5 + 2 * i], args[6 + 2 * i], expiry)
   end
   commit(c)
   local write = { 'beat_at', c.at, 'running', running, 'boot', boot }

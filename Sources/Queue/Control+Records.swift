@@ -1,0 +1,79 @@
+internal import Redis
+
+/// Looking at every record under the prefix: in small steps, for Redis has other work. A function looks at each record and
+/// mends it in one step, so workers may run meanwhile.
+extension Control {
+  /// What a walk over all records saw.
+  public struct Inspection: Sendable, Encodable {
+    /// Keys that were looked at.
+    public internal(set) var keys = 0
+    /// Keys of the wrong type that were moved to `batchd:aside:…`, where they stay for 30 days.
+    public internal(set) var aside = 0
+    public var findings: [Finding] = []
+
+    /// Nothing seen yet.
+    public init() {}
+  }
+
+  private static let step = 100
+
+  /// Looks at every key under the prefix and at every entry of `leases`, `delayed` and `lanes`.
+  /// - Parameter repair: whether to apply each remedy; otherwise nothing is written.
+  public func inspect(repair: Bool) async throws -> Inspection {
+    var seen = Inspection()
+    let aside = Array("\(keys.prefix):aside:".utf8)
+    try await walk(["SCAN"], options: ["MATCH", .text("\(keys.prefix):*")]) { page in
+      let found = page.filter { !$0.starts(with: aside) }
+      seen.aside += page.count - found.count
+      seen.keys += found.count
+      seen.findings += try await look(at: found.map { ($0, []) }, repair: repair)
+    }
+    for (command, key) in [("ZSCAN", keys.leases), ("ZSCAN", keys.delayed), ("HSCAN", keys.lanes)] {
+      // A key of the wrong type was found above.
+      let type = try await read([["TYPE", .text(key)]])[0].text
+      guard type == (command == "ZSCAN" ? "zset" : "hash") else { continue }
+      try await walk([.text(command), .text(key)], options: []) { page in
+        let members = stride(from: 0, to: page.count - 1, by: 2).map { page[$0] }
+        seen.findings += try await look(at: members.map { (Array(key.utf8), $0) }, repair: repair)
+      }
+    }
+    // A walk may meet a key twice.
+    var met: Set<Finding> = []
+    seen.findings.removeAll { !met.insert($0).inserted }
+    return seen
+  }
+
+  private func walk(
+    _ command: [RedisArgument], options: [RedisArgument], _ body: ([[UInt8]]) async throws -> Void
+  ) async throws {
+    var cursor = "0"
+    repeat {
+      let page = try await read([
+        command + [.text(cursor)] + options + ["COUNT", .integer(Self.step)]
+      ])[0].array
+      cursor = page?.first?.text ?? "0"
+      try await body((page?.last?.array ?? []).compactMap(\.bytes))
+    } while cursor != "0"
+  }
+
+  private func look(at entries: [(key: [UInt8], member: [UInt8])], repair: Bool) async throws
+    -> [Finding]
+  {
+    var findings: [Finding] = []
+    for start in stride(from: 0, to: entries.count, by: Self.step) {
+      let some = entries[start..<min(start + Self.step, entries.count)]
+      let reply = try await call(
+        "doctor",
+        [.text(repair ? "1" : ""), .integer(some.count)]
+          + some.flatMap { [.bytes($0.key), .bytes($0.member)] })
+      for found in reply.array ?? [] {
+        let parts = found.texts
+        guard parts.count == 5 else { throw QueueError.unreadable("batchd_doctor", reply) }
+        findings.append(
+          Finding(
+            parts[0], member: parts[1], parts[2], remedy: parts[3], isRepaired: parts[4] == "1"))
+      }
+    }
+    return findings
+  }
+}
