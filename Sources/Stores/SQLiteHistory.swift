@@ -5,12 +5,15 @@ internal import Pipeline
 enum SQLiteHistory {
   /// Writes one ended run into `batch_processing_data`, and into `batches` unless a newer run is there.
   /// The fence in `batches` stays as it is.
+  ///
+  /// Runs count from 1 again when an id is used anew after its retention, or after Redis has lost everything: the
+  /// moment of the admission, which a retry keeps, tells one life of an id from the next.
   static func record(_ ended: EndedBatch, _ db: Database) throws {
     try db.cachedStatement(
       sql: """
         INSERT INTO batch_processing_data (\(columns))
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT (batch, run) DO NOTHING
+        ON CONFLICT (batch, run, admitted_at) DO NOTHING
         """
     ).execute(arguments: arguments(of: ended))
     // Copied from the history and not from `ended`: a repetition with other values must not make the two
@@ -19,12 +22,13 @@ enum SQLiteHistory {
       sql: """
         INSERT INTO batches (\(columns), updated_at)
         SELECT \(columns), \(SQLiteSchema.now) FROM batch_processing_data
-        WHERE batch = ? AND run = ?
+        WHERE batch = ? AND run = ? AND admitted_at = ?
         ON CONFLICT (batch) DO UPDATE SET
           (\(columns), updated_at) = (\(excluded), excluded.updated_at)
-        WHERE excluded.run >= batches.run
+        WHERE (excluded.admitted_at, excluded.run)
+          >= (coalesce(batches.admitted_at, excluded.admitted_at), batches.run)
         """
-    ).execute(arguments: [ended.batch, ended.run])
+    ).execute(arguments: [ended.batch, ended.run, ended.admittedAt.description])
   }
 
   private static let names = [

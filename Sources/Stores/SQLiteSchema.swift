@@ -6,7 +6,7 @@ internal import GRDB
 /// wrote; `admitted_at`, `started_at` and `finished_at` come with the run and are by Redis's clock.
 enum SQLiteSchema {
   /// The step at index n leads from version n to n + 1. A released step never changes; add another.
-  private static let steps = [version1]
+  private static let steps = [version1, version2]
 
   /// Creates or upgrades the tables. Run it in an immediate transaction: of several processes that open a new
   /// file at the same moment, one creates the tables and the others wait and then find them.
@@ -146,5 +146,33 @@ enum SQLiteSchema {
       max(updated_at) AS updated_at
     FROM batches WHERE account IS NOT NULL
     GROUP BY pipeline, account, operation;
+    """
+
+  /// The history of an id that was used again: its key was (batch, run), and the second life's run 1 fell under the table.
+  private static let version2 = """
+    CREATE TABLE batch_processing_data_2 (
+      batch TEXT NOT NULL,
+      run INTEGER NOT NULL,
+      pipeline TEXT NOT NULL,
+      account TEXT,
+      operation TEXT NOT NULL,
+      batch_number INTEGER NOT NULL,
+      status TEXT NOT NULL,
+      stage TEXT NOT NULL,
+      total_items INTEGER NOT NULL,
+      completed_items INTEGER NOT NULL,
+      failed_items INTEGER NOT NULL,
+      retry_count INTEGER NOT NULL,
+      error TEXT,
+      errors TEXT NOT NULL CHECK (json_valid(errors)),
+      admitted_at TEXT NOT NULL,
+      started_at TEXT,
+      finished_at TEXT NOT NULL,
+      PRIMARY KEY (batch, run, admitted_at)
+    ) STRICT;
+    INSERT INTO batch_processing_data_2 SELECT * FROM batch_processing_data;
+    DROP TABLE batch_processing_data;
+    ALTER TABLE batch_processing_data_2 RENAME TO batch_processing_data;
+    CREATE INDEX batch_processing_data_by_time ON batch_processing_data (finished_at);
     """
 }

@@ -68,7 +68,7 @@ extension ProcessTests {
         try await RollbackTests.expectNoTrace(of: absent, site)
         try await load.complete(absent)
         #expect(await load.settle(within: .seconds(60)) == [])
-        try await load.expectExact(site)
+        try await load.expectExact(site, hasForgotten: true)
         let old = try await remembered(service)
         Load.expectFencesAreUnique([old, try await QueueEvent.all(site.client)])
         for worker in workers {

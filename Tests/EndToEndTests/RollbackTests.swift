@@ -40,7 +40,7 @@ extension ProcessTests {
         try await Self.expectNoTrace(of: absent, site)
         try await load.complete(absent)
         #expect(await load.settle(within: .seconds(60)) == [])
-        try await load.expectExact(site)
+        try await load.expectExact(site, hasForgotten: true)
         let world = try await Self.events(ofLostWorld: lost.folder)
         Load.expectFencesAreUnique([world, try await QueueEvent.all(site.client)])
         for worker in workers {

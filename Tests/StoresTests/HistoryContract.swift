@@ -3,7 +3,8 @@ import Stores
 import Testing
 
 @Suite struct HistoryContract {
-  static let data = "SELECT batch, run, status FROM batch_processing_data ORDER BY batch, run"
+  static let data =
+    "SELECT batch, run, status FROM batch_processing_data ORDER BY batch, run, admitted_at"
   static let batches = "SELECT batch, run, status FROM batches ORDER BY batch"
 
   @Test(arguments: StoreKind.allCases) func anEndedRunIsReadableInEveryColumn(kind: StoreKind)
@@ -56,6 +57,31 @@ import Testing
       #expect(try await subject.rows(Self.data) == ["b1|1|failed", "b1|2|completed"])
       try await store.record([.sample(run: 3, status: "failed")])
       #expect(try await subject.rows(Self.batches) == ["b1|3|failed"])
+      try await store.close()
+    }
+  }
+
+  /// After its retention an id may be used again, and its runs count from 1 again.
+  @Test(arguments: StoreKind.allCases) func anIdUsedAgainKeepsTheHistoryOfEachLife(kind: StoreKind)
+    async throws
+  {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      try await store.record([.sample(run: 1, status: "failed"), .sample(run: 2)])
+      let second = EndedBatch.sample(run: 1, status: "cancelled", admitted: 5)
+      // Without a fence: it was cancelled before anybody claimed it.
+      try await store.record([second])
+      try await store.record([second])
+      #expect(try await subject.rows(Self.batches) == ["b1|1|cancelled"])
+      #expect(
+        try await subject.rows(Self.data) == ["b1|1|failed", "b1|1|cancelled", "b1|2|completed"])
+      // Ends of an earlier life that come late.
+      try await store.record([.sample(run: 1, status: "failed")])
+      #expect(try await subject.rows(Self.batches) == ["b1|1|cancelled"])
+      try await store.raise(.sample(run: 1, fence: 2, 1))
+      try await store.record([.sample(run: 1, status: "failed", admitted: 9)])
+      #expect(try await subject.rows(Self.batches) == ["b1|1|failed"])
+      #expect(try await subject.rows(Self.data).count == 4)
       try await store.close()
     }
   }

@@ -187,6 +187,42 @@ import Testing
     }
   }
 
+  @Test func aFileOfTheFirstVersionKeepsItsHistory() async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      let store = try await SQLiteStore(path: path)
+      try await store.record([.sample(status: "failed", error: "the first life")])
+      // The one difference to the first version is the key.
+      try await store.queue.write { db in
+        let sql = "SELECT sql FROM sqlite_schema WHERE name = 'batch_processing_data'"
+        let table = try #require(try String.fetchOne(db, sql: sql))
+        let first = table.replacing("(batch, run, admitted_at)", with: "(batch, run)")
+        #expect(first != table)
+        try db.execute(
+          sql: """
+            CREATE TABLE rows AS SELECT * FROM batch_processing_data;
+            DROP TABLE batch_processing_data;
+            \(first);
+            INSERT INTO batch_processing_data SELECT * FROM rows;
+            DROP TABLE rows;
+            CREATE INDEX batch_processing_data_by_time ON batch_processing_data (finished_at);
+            UPDATE batchd_store SET schema_version = 1;
+            """)
+      }
+      let query = "SELECT * FROM batch_processing_data ORDER BY admitted_at"
+      let before = try sqliteRows(query, of: path)
+      try await store.close()
+      let again = try await SQLiteStore(path: path)
+      #expect(try sqliteRows(query, of: path) == before)
+      try await again.record([.sample(error: "the second life", admitted: 1)])
+      #expect(try sqliteRows(query, of: path).count == 2)
+      #expect(
+        try sqliteRows("SELECT schema_version, error FROM batchd_store, batches", of: path)
+          == ["2|the second life"])
+      try await again.close()
+    }
+  }
+
   @Test func aClosedStoreSaysSo() async throws {
     try await withFolder { folder in
       let store = try await SQLiteStore(path: folder + "/store.sqlite")

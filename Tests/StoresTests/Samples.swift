@@ -18,13 +18,13 @@ extension EndedBatch {
   static func sample(
     _ batch: String = "b1", run: Int = 1, status: String = "completed", account: String? = "acme",
     operation: String = "op", number: Int = 1, done: Int = 10, error: String? = nil,
-    itemErrors: [String: String] = [:]
+    itemErrors: [String: String] = [:], admitted: Int64 = 0
   ) -> EndedBatch {
     EndedBatch(
       batch: batch, run: run, status: status, operation: operation, account: account,
       pipeline: "workiz", stage: .persistence, number: number, itemsTotal: 10, itemsDone: done,
       itemsFailed: 10 - done, retryCount: 2, error: error, itemErrors: itemErrors,
-      admittedAt: Timestamp(milliseconds: 1_769_860_800_000),
+      admittedAt: Timestamp(milliseconds: 1_769_860_800_000 + admitted),
       startedAt: Timestamp(milliseconds: 1_769_860_801_250),
       finishedAt: Timestamp(milliseconds: 1_769_860_809_125))
   }
