@@ -19,8 +19,17 @@ public final class Adoption: Sendable {
     }
   }
 
+  /// Why Redis may have forgotten something although the connection to it lives on.
+  public enum Doubt: Sendable {
+    /// Its clock jumped.
+    case clock
+    /// It gave out a fence that was given out before: a backup was restored into the running server.
+    case fence
+  }
+
   private struct State {
     var epoch = 0
+    var fence = Fence(epoch: 0, counter: 0)
     var clock: RedisClock?
     var adopted = ContinuousClock.now
     var registration: (arguments: [RedisArgument], epoch: Int)?
@@ -61,27 +70,32 @@ public final class Adoption: Sendable {
   /// The handshake of every connection.
   public func prepare(_ connection: RedisConnection) async throws {
     _ = try await FunctionCode.library.load(on: connection)
-    try await adopt(afterClockJump: false) { try await connection.call($0) }
+    try await adopt { try await connection.call($0) }
   }
 
-  /// Asks Redis for the epoch in force, raising it when Redis is not the one that the last caller knew, or when its
-  /// clock is not.
+  /// Asks Redis for the epoch in force, raising it when Redis is not the one that the last caller knew, or when there
+  /// is a doubt that nobody has seen to yet.
   func adopt(
-    afterClockJump: Bool, _ call: ([RedisArgument]) async throws -> RedisValue
+    _ doubt: Doubt? = nil, _ call: ([RedisArgument]) async throws -> RedisValue
   ) async throws {
     let (seen, clock) = state.withLock { ($0.epoch, $0.clock) }
-    let expected = clock.map { " \($0.now)" } ?? ""
+    let doubted =
+      switch doubt {
+      case nil: ""
+      case .clock: "\(seen)\(clock.map { " \($0.now)" } ?? "")"
+      case .fence: "\(seen)"
+      }
     let sent = ContinuousClock.now
     let reply = try await call([
       "FCALL", "batchd_adopt", 1, .text(keys.prefix), .integer(try await store.read()),
-      afterClockJump ? .text("\(seen)\(expected)") : "",
+      .text(doubted),
     ])
     guard let parts = reply.array, parts.count == 2, let epoch = parts[0].integer,
       let now = parts[1].integer
     else { throw QueueError.unreadable("batchd_adopt", reply) }
     // It jumped while the connection was away.
-    if !afterClockJump, epoch == seen, let clock, !clock.agrees(with: now, sent: sent) {
-      return try await adopt(afterClockJump: true, call)
+    if doubt == nil, epoch == seen, let clock, !clock.agrees(with: now, sent: sent) {
+      return try await adopt(.clock, call)
     }
     if epoch != seen { try await store.raise(epoch) }
     let changed: (@Sendable () -> Void)? = state.withLock { state in
@@ -96,6 +110,13 @@ public final class Adoption: Sendable {
 
   /// When the epoch in force was adopted here.
   var adopted: ContinuousClock.Instant { state.withLock { $0.adopted } }
+
+  /// The greatest fence that this process was given.
+  var fence: Fence { state.withLock { $0.fence } }
+
+  func note(_ fences: [Fence]) {
+    state.withLock { $0.fence = max($0.fence, fences.max() ?? $0.fence) }
+  }
 
   /// Notes what Redis's clock showed in the reply to a call sent at `sent`.
   func note(redisMilliseconds: Int, sent: ContinuousClock.Instant) {

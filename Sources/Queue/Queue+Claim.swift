@@ -1,3 +1,4 @@
+internal import Logging
 public import Pipeline
 public import Redis
 
@@ -24,6 +25,7 @@ extension Queue {
   ) async throws -> Claimed {
     // One id for all repeats of this call, so that a lost reply is answered alike and claims nothing twice.
     let request = Self.makeID()
+    let known = adoption.fence
     let reply = try await call(
       "claim",
       [
@@ -34,7 +36,18 @@ extension Queue {
       throw QueueError.unreadable("batchd_claim", reply)
     }
     if state == "paused" { return .paused }
-    return .batches(try parts.dropFirst(2).map { try Claim(reply: $0, list: list) })
+    let claims = try parts.dropFirst(2).map { try Claim(reply: $0, list: list) }
+    let fences = claims.map(\.lease.fence)
+    if let least = fences.min(), least <= known {
+      logger.warning(
+        "Redis gave out an old fence, so it has forgotten something; starting a new epoch",
+        metadata: ["fence": "\(least)", "known": "\(known)"])
+      // Tick takes these leases back, uncharged, as those of an older epoch.
+      try await readopt(.fence)
+      return .batches([])
+    }
+    adoption.note(fences)
+    return .batches(claims)
   }
 
   /// Waits until an id arrived in this worker's intake of `list`, up to `milliseconds`, on a connection of its own.

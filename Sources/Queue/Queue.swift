@@ -94,7 +94,7 @@ public struct Queue: Sendable {
   /// Does what makes the call worth repeating, or throws.
   private func recover(from error: RedisError, _ name: String, waits: inout Int) async throws {
     if error.serverCode == "EPOCH" {
-      try await readopt(afterClockJump: false)
+      try await readopt()
       // The first time it helps; what does not must not be asked for in a tight loop.
       if waits == 0 {
         waits = 1
@@ -127,10 +127,10 @@ public struct Queue: Sendable {
     }
   }
 
-  /// Finds the epoch in force, if Redis and the store can be reached; with a clock jump, raises it.
-  public func readopt(afterClockJump: Bool) async throws {
+  /// Finds the epoch in force, if Redis and the store can be reached; with a doubt, raises it.
+  public func readopt(_ doubt: Adoption.Doubt? = nil) async throws {
     try await remedy {
-      try await adoption.adopt(afterClockJump: afterClockJump) { try await client.call($0) }
+      try await adoption.adopt(doubt) { try await client.call($0) }
     }
   }
 }

@@ -12,7 +12,7 @@ import Testing
   private func jump(_ bench: QueueBench, by step: Int, at now: Int) async throws {
     let epoch = try #require(try await bench.field("meta", "epoch"))
     _ = try await bench.fcall("adopt", [0, .text("\(epoch) \(now)"), .integer(now + step)])
-    try await bench.queue.readopt(afterClockJump: false)
+    try await bench.queue.readopt()
   }
 
   private func due(_ bench: QueueBench, _ id: String) async throws -> Int? {

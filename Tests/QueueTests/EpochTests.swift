@@ -72,7 +72,7 @@ import Testing
     let claims = try await bench.claim(count: 2)
     // The store knows of a later epoch: this Redis is a backup.
     bench.storeEpoch.raise(9)
-    try await bench.queue.readopt(afterClockJump: false)
+    try await bench.queue.readopt()
     #expect(bench.queue.adoption.epoch == 10)
     let beat = try await bench.queue.renew(
       claims.map(\.lease), boot: "1", lists: [QueueBench.list], counters: [],
@@ -91,6 +91,47 @@ import Testing
     #expect(try await bench.list("queue:demo:extraction").first == "c")
     #expect(try await bench.field("batch:a", "crashes") == nil)
     #expect(try await bench.claim()[0].lease.fence > claims[1].lease.fence)
+  }
+
+  /// Restored into the running server, so that no connection breaks. With `age` the backup is of an older epoch;
+  /// without, of the same.
+  @Test(arguments: [0, 3])
+  func aBackupRestoredUnderRunningWorkersBeginsANewEpoch(age: Int) async throws {
+    let bench = try await QueueBench()
+    let other = try await QueueBench("w2", on: bench.redis, storeEpoch: 1)
+    try await bench.register()
+    try await other.register()
+    try await bench.admit(#"{"id":"a"}"#, #"{"id":"b"}"#, #"{"id":"c"}"#)
+    let backup = try await bench.backup()
+    if age > 0 {
+      bench.storeEpoch.raise(1 + age)
+      try await bench.queue.readopt()
+      other.storeEpoch.raise(bench.storeEpoch.value)
+    }
+    var given = try await bench.claim(count: 2).map(\.lease)
+    given += try await other.claim().map(\.lease)
+    #expect(given.count == 3)
+    try await bench.restore(backup)
+    var again: [Lease] = []
+    for _ in 0..<2 {
+      for worker in [bench, other] {
+        _ = try await worker.queue.tick(maxCrashes: 3, now: QueueBench.start)
+        again += try await worker.claim(count: 3).map(\.lease)
+      }
+    }
+    #expect(again.map(\.batch).sorted() == ["a", "b", "c"], "all derived again, each once")
+    #expect(again.map(\.fence).min()! > given.map(\.fence).max()!)
+    #expect(bench.queue.adoption.epoch > given[0].fence.epoch)
+    #expect(other.queue.adoption.epoch == bench.queue.adoption.epoch)
+    #expect(bench.storeEpoch.value == bench.queue.adoption.epoch)
+    for id in ["a", "b", "c"] {
+      #expect(try await bench.field("batch:\(id)", "crashes") == nil)
+      #expect(try await bench.field("batch:\(id)", "attempt") == "1")
+    }
+    let beat = try await other.queue.renew(
+      [given[2]], boot: "1", lists: [], counters: [], leaseMilliseconds: QueueBench.lease,
+      now: QueueBench.start)
+    #expect(beat.leases == [.lost])
   }
 
   @Test func aClockThatJumpedReapsNothing() async throws {

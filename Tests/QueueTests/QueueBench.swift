@@ -80,6 +80,23 @@ final class QueueBench: Sendable {
     return (reply.array ?? []).compactMap(\.text)
   }
 
+  /// Every key with its value, as DUMP tells it.
+  func backup() async throws -> [(key: String, value: [UInt8])] {
+    var backup: [(key: String, value: [UInt8])] = []
+    for key in try await queue.client.call(["KEYS", "*"]).array?.compactMap(\.text) ?? [] {
+      backup.append((key, try await queue.client.call(["DUMP", .text(key)]).bytes ?? []))
+    }
+    return backup
+  }
+
+  /// Puts a backup in the place of all there is, while every connection lives on.
+  func restore(_ backup: [(key: String, value: [UInt8])]) async throws {
+    _ = try await queue.client.call(["FLUSHDB"])
+    for (key, value) in backup {
+      _ = try await queue.client.call(["RESTORE", .text(key), 0, .bytes(value)])
+    }
+  }
+
   /// How many events of that name there are.
   func events(_ name: String) async throws -> Int {
     let reply = try await queue.client.call(["XRANGE", "batchd:events", "-", "+"])

@@ -1,11 +1,11 @@
 -- batchd_adopt: makes a connection usable; detects a Redis that may have forgotten something.
 -- FCALL batchd_adopt 1 PREFIX STORE_EPOCH SEEN_EPOCH [NOW]
 --   STORE_EPOCH  the highest epoch that the results store knows
---   SEEN_EPOCH   '' on a new connection; when the caller saw the clock jump, its epoch, or 'EPOCH EXPECTED_NOW' with
---                Redis's time as its monotonic clock carries it on
+--   SEEN_EPOCH   '' on a new connection; its epoch when the caller was given a fence twice; 'EPOCH EXPECTED_NOW' when it
+--                saw the clock jump, with Redis's time as its monotonic clock carries it on
 -- -> [EPOCH, NOW]
 -- A new run_id, a missing epoch or one older than the store's raises it to max(Redis, store) + 1. Repeatable: a
--- second worker that saw the same restart or jump finds the new epoch there. Leases of older epochs are lost
+-- second worker that saw the same restart, loss or jump finds the new epoch there. Leases of older epochs are lost
 -- and re-queued by tick, uncharged; gates of older epochs close for one interval at their next use. What is delayed
 -- follows the clock by as far as it jumped: at once into PREFIX:jumped, from where tick takes it in bounded steps.
 local function jump(c, by)
@@ -27,15 +27,15 @@ define('adopt', function(p, args)
   local meta = call('HMGET', p .. 'meta', 'run_id', 'epoch')
   local epoch, stored = number(meta[2]), number(args[1])
   local seen, expected = string.match(args[2] or '', '^(%d+) ?(%d*)$')
-  local jumped = seen ~= nil and seen == meta[2]
-  if epoch == 0 or meta[1] ~= run_id or epoch < stored or jumped then
+  local doubted = seen ~= nil and seen == meta[2]
+  if epoch == 0 or meta[1] ~= run_id or epoch < stored or doubted then
     epoch = math.max(epoch, stored) + 1
     call('HSET', p .. 'meta', 'run_id', run_id, 'epoch', integer(epoch), 'adopted_at', c.at, 'adopted_ms',
       integer(c.now),
       'revision', REVISION)
     event(c, 'adopted', '', {}, 'epoch', integer(epoch), 'reason',
-      jumped and 'clock' or (meta[2] and 'restart' or 'new'))
-    if jumped and expected ~= '' then jump(c, c.now - expected) end
+      doubted and (expected ~= '' and 'clock' or 'fence') or (meta[2] and 'restart' or 'new'))
+    if doubted and expected ~= '' then jump(c, c.now - expected) end
   end
   return { epoch, c.now }
 end)
