@@ -69,6 +69,9 @@ extension Configuration {
     redis.certificateFile = self.redis.certificateFile
     redis.keyFile = self.redis.keyFile
     redis.callTimeoutMilliseconds = self.redis.callTimeoutMilliseconds
+    // An attempt that began while the way was bad is given up no later than a call: until then nobody tries the way anew.
+    redis.connectTimeoutMilliseconds = min(
+      redis.connectTimeoutMilliseconds, self.redis.callTimeoutMilliseconds)
     return redis
   }
 

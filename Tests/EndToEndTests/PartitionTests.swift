@@ -15,9 +15,9 @@ extension ProcessTests {
     private static let deadlineMilliseconds = 2_700 + 100
 
     static let faults: [FaultyProxy.Fault] =
-      [.delay(milliseconds: 5_000), .deafClient, .drop]
+      [.delay(milliseconds: 5_000), .deafClient]
       + (ProcessInfo.processInfo.environment["BATCHD_LONG"] == "1"
-        ? [.trickle, .deafServer, .cut] : [])
+        ? [.trickle, .deafServer, .drop, .cut] : [])
 
     /// Two workers are under way when their way to Redis goes bad for longer than a lease.
     ///

@@ -56,7 +56,7 @@ extension ProcessTests {
         await eventually(within: .seconds(30), "cycle \(cycle): work goes on") {
           try await ends(site) > ended
         }
-        try await Task.sleep(for: .milliseconds(Int.random(in: 0...600)))
+        try await Task.sleep(for: .milliseconds(Int.random(in: 0...300)))
         if try await site.client.call(["ZCARD", "batchd:leases"]).integer ?? 0 > 0 { busy += 1 }
         site.redis.kill()
         try await Task.sleep(for: .milliseconds(Int.random(in: 0...400)))
