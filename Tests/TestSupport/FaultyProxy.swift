@@ -15,6 +15,8 @@ public final class FaultyProxy: Sendable {
     case deafClient
     /// Both are swallowed, and new connections are accepted into nothing.
     case drop
+    /// Both are swallowed on the connections that there are, for good; new ones are well.
+    case forget
     /// Every connection ends, and new ones end at once.
     case cut
   }
@@ -57,7 +59,7 @@ public final class FaultyProxy: Sendable {
   }
 
   /// Bytes that were swallowed leave a hole in their connection: what is healed are new ones, and those that
-  /// were only delayed.
+  /// were only delayed or idle.
   public func set(_ fault: Fault) { state.withLock { $0.fault = fault } }
 
   public var counts: Counts {

@@ -16,6 +16,7 @@ final class ProxyLoop {
     let isFromClient: Bool
     var waiting: [(due: ContinuousClock.Instant, bytes: ArraySlice<UInt8>)] = []
     var nextByte = ContinuousClock.now
+    var isForgotten = false
   }
 
   private let listener: Int32
@@ -24,6 +25,7 @@ final class ProxyLoop {
   private let step: (Done) -> FaultyProxy.Fault?
   private var pipes: [Pipe] = []
   private var done = Done()
+  private var last = FaultyProxy.Fault.none
 
   init(
     listener: Int32, target: String, step: @escaping @Sendable (Done) -> FaultyProxy.Fault?
@@ -36,6 +38,10 @@ final class ProxyLoop {
   func run() {
     while let fault = step(done) {
       done = Done()
+      if fault == .forget, last != .forget {
+        for index in pipes.indices { pipes[index].isForgotten = true }
+      }
+      last = fault
       if fault == .cut {
         done.cut += pipes.count / 2
         for pipe in pipes where pipe.isFromClient { end(pipe) }
@@ -112,11 +118,12 @@ final class ProxyLoop {
   }
 
   private func swallows(_ fault: FaultyProxy.Fault, _ pipe: Pipe) -> Bool {
-    switch fault {
+    if pipe.isForgotten { return true }
+    return switch fault {
     case .drop: true
     case .deafServer: pipe.isFromClient
     case .deafClient: !pipe.isFromClient
-    case .none, .delay, .trickle, .cut: false
+    case .none, .delay, .trickle, .forget, .cut: false
     }
   }
 }

@@ -123,6 +123,76 @@ import Worker
     try await second.stop()
   }
 
+  /// Nobody has raised a greater fence, for nobody reaches Redis: the store would still take the rows.
+  @Test func aHandlerThatIgnoresItsCancellationWritesNothingAfterTheDeadline() async throws {
+    let harness = try await WorkerHarness()
+    let started = Mutex(0)
+    let outcome = Mutex<String?>(nil)
+    let pipeline = PipelineDefinition.demo(writesToStore: true) { job, context in
+      guard
+        started.withLock({ count in
+          count += 1
+          return count == 1
+        })
+      else { return nil }
+      while !Task.isCancelled { try? await Task.sleep(for: .milliseconds(10)) }
+      // A task of its own hears nothing of the cancellation.
+      let text = await Task.detached {
+        do {
+          try await Self.write("too late", job, context)
+          return "written"
+        } catch { return "\(error)" }
+      }.value
+      outcome.withLock { $0 = text }
+      return nil
+    }
+    let worker = try harness.worker("w1", [pipeline]) { $0.leaseMilliseconds = 2_000 }
+    try await harness.enqueue(#"{"id":"b1","items":["A"]}"#)
+    await eventually("it runs") { started.withLock { $0 } == 1 }
+    harness.redis.suspend()
+    await eventually("the handler has tried") { outcome.withLock { $0 != nil } }
+    harness.redis.resume()
+    #expect(outcome.withLock { $0 } == "CancellationError()")
+    await harness.waitFor("completed", of: "batch:b1")
+    #expect(started.withLock { $0 } == 2)
+    let rows = try await harness.store.contentHashes(account: "acme", uuids: ["AAAAAA"])
+    #expect(rows.isEmpty)
+    try await worker.stop()
+  }
+
+  /// A way that forgot its connections, as a NAT does: a push is swallowed by a call that nobody hears any more.
+  @Test func blockedCallsAreSentAnewAfterAReconnect() async throws {
+    let harness = try await WorkerHarness()
+    let way = try FaultyProxy(at: "\(harness.redis.folder)/way", to: harness.redis.socketPath)
+    let started = Mutex(false)
+    let hasForgotten = Mutex(false)
+    let pipeline = PipelineDefinition.demo { job, context in
+      guard job.batch == "b1" else { return nil }
+      started.withLock { $0 = true }
+      while !hasForgotten.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(10)) }
+      // On the shared connection: what notices.
+      try await context.checkpoint(["A": .done(.string("late"))])
+      return nil
+    }
+    let worker = try RunningWorker("unix://\(way.path)", harness.store, "w1", [pipeline]) {
+      $0.leaseMilliseconds = 120_000
+      // No beat helps: one would see that something waits behind a blocked call.
+      $0.beatMilliseconds = 60_000
+      $0.idleBeatMilliseconds = 60_000
+    }
+    try await harness.enqueue(#"{"id":"b1","items":["A"]}"#)
+    await eventually("it runs") { started.withLock { $0 } }
+    way.set(.forget)
+    hasForgotten.withLock { $0 = true }
+    await harness.waitFor("completed", of: "batch:b1")
+    // The one beat that follows the reconnect sees nothing yet.
+    try await Task.sleep(for: .seconds(1))
+    #expect(way.counts.swallowedBytes > 0)
+    try await harness.enqueue(#"{"id":"b2"}"#)
+    await harness.waitFor("completed", of: "batch:b2", within: .seconds(10))
+    try await worker.stop()
+  }
+
   @Test func aSilentRedisStopsTheHandlerBeforeItsLeaseEndsAndChargesNothing() async throws {
     let harness = try await WorkerHarness()
     let started = Mutex(0)
