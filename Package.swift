@@ -93,7 +93,7 @@ let package = Package(
       name: "FuzzTests",
       dependencies: ["batchd", "Stages", "Stores", "Worker", "Redis", "Pipeline"],
       exclude: ["Corpus", "Driver.swift"]),
-    .testTarget(name: "ModelTests", dependencies: ["Redis", "TestSupport", logging]),
+    .testTarget(name: "ModelTests", dependencies: ["Redis", "Pipeline", "TestSupport", logging]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: ["Simulators", "Redis", "Pipeline", "TestSupport", "TestWorker", grdb, logging]),

@@ -10,6 +10,8 @@ struct RealProtocol {
   private var epoch = 1
   /// Numbers what must be unique: raw entries, requests, items.
   private var serial = 0
+  /// The life of each worker.
+  private var boots = [0, 0]
   /// By the model's fence, which counts as Redis's counter does.
   private var leases: [UInt8: (fence: String, run: String)] = [:]
 
@@ -51,6 +53,7 @@ struct RealProtocol {
     case .resumeAccount: try await fcall("resume", ["account:A"])
     case .crash: break
     case .restart(let worker):
+      boots[worker] += 1
       try await register(worker)
       try await fcall("recover", [.integer(epoch), self.worker(worker), 0, 100, maxCrashes])
     case .fetch(let worker, let stage):
@@ -73,7 +76,9 @@ struct RealProtocol {
     try await fcall(
       "register",
       [
-        .integer(epoch), self.worker(worker), "boot", "host", 1, "version", "store", 2,
+        .integer(epoch), self.worker(worker), .integer(boots[worker]), "host", 1, "version",
+        "store",
+        2,
         "w:setup w:extraction", 1, "w", "setup,extraction", "extraction", 0,
       ])
   }
@@ -156,7 +161,8 @@ struct RealProtocol {
     let reply = try await fcall(
       "renew",
       [
-        .integer(epoch), self.worker(worker), "boot", 15_000, 1, 1, name(id), .text(fence), 0, 0,
+        .integer(epoch), self.worker(worker), .integer(boots[worker]), 15_000, 1, 1, name(id),
+        .text(fence), 0, 0,
       ])
     return reply.array?[4].array?.first?.text
   }

@@ -1,7 +1,4 @@
-import Foundation
-import Logging
 import Redis
-import TestSupport
 import Testing
 
 /// The model and the functions of the library, side by side: the model is only worth what it has in common with them.
@@ -12,11 +9,8 @@ struct WalkTests {
 
   @Test("Redis holds after each step what the model does")
   func realFunctionsAgree() async throws {
-    let server = try await TestRedis()
-    let client = RedisClient(
-      try RedisConfiguration(url: server.url), logger: Logger(label: "ModelTests"))
-    let connection = try await client.connect()
-    _ = try await connection.call(["FUNCTION", "LOAD", .text(try Self.library())])
+    let functions = try await FunctionServer()
+    let connection = functions.connection
     let seed = UInt64.random(in: 0...UInt64(UInt32.max))
     print("walks with seeds \(seed)...\(seed + UInt64(Self.walks) - 1)")
     var failed = 0
@@ -50,24 +44,6 @@ struct WalkTests {
       }
     }
     return nil
-  }
-
-  /// The sources as they stand, put together as the daemon does.
-  private static func library() throws -> String {
-    let folder = URL(filePath: #filePath).deletingLastPathComponent()
-      .appending(path: "../../Sources/Queue/Functions").standardizedFileURL
-    let shared = [
-      "keytypes.lua", "helpers.lua", "records.lua", "lifecycle.lua", "recount.lua",
-      "inspection.lua", "entries.lua", "gates.lua", "retention.lua",
-    ]
-    let others = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
-      !shared.contains($0)
-    }
-    func text(_ file: String) throws -> String {
-      try String(contentsOf: folder.appending(path: file), encoding: .utf8)
-    }
-    return try "#!lua name=batchd\n" + shared.map(text).joined()
-      + others.map { "do\n\(try text($0))end\n" }.joined()
   }
 }
 

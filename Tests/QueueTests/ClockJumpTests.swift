@@ -73,6 +73,17 @@ import Testing
       try await bench.queue.client.call(["ZCOUNT", "batchd:delayed"] + range).integer == 2_500)
   }
 
+  @Test func whoEndsDuringAJumpIsNotDelayedAgain() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a","delay":60}"#)
+    try await jump(bench, by: Self.hour, at: Self.start)
+    #expect(try await bench.fcall("cancel", ["a"]).text != nil)
+    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + Self.hour)
+    #expect(try await due(bench, "a") == nil)
+    #expect(try await bench.queue.client.call(["EXISTS", "batchd:jumped"]).integer == 0)
+  }
+
   @Test func whatWasNotedWithTheOldTimeNeitherExcusesNorBuriesAnybody() async throws {
     let bench = try await QueueBench()
     try await bench.register(quiet: 12_000)

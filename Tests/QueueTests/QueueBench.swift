@@ -21,6 +21,7 @@ final class QueueBench: Sendable {
   init(_ worker: String = "w1", on redis: TestRedis? = nil, storeEpoch: Int = 0) async throws {
     let redis = if let redis { redis } else { try await TestRedis() }
     self.redis = redis
+    try await redis.loadReplacedFunctions()
     let known = StoreEpoch(storeEpoch)
     self.storeEpoch = known
     var logger = Logger(label: "test")

@@ -59,6 +59,7 @@ end
 
 local function leave_place(c, id, b)
   if b.place == c.leases or b.place == c.delayed then call('ZREM', b.place, id) end
+  if b.place == c.delayed then call('ZREM', c.p .. 'jumped', id) end
   b.place = ''
 end
 
@@ -280,8 +281,7 @@ local function follow_clock(c)
   for i = 1, #popped, 2 do
     local b = call('HMGET', c.p .. 'batch:' .. popped[i], 'status', 'due_at')
     local due = popped[i + 1] + ((b[1] == 'pending' and b[2]) and 0 or by)
-    -- One that came to be delayed again meanwhile has the newer moment.
-    call('ZADD', c.delayed, 'NX', due == due and math.abs(due) < 1e15 and integer(due) or integer(c.now), popped[i])
+    call('ZADD', c.delayed, due == due and math.abs(due) < 1e15 and integer(due) or integer(c.now), popped[i])
   end
   if #popped == 0 then call('HDEL', c.p .. 'meta', 'jump_ms') end
   return #popped / 2

@@ -1,0 +1,66 @@
+import Redis
+
+/// What a worker makes of an answer.
+extension Simulation {
+  mutating func hear(_ request: Request, _ reply: RedisValue, _ at: Int) async throws {
+    switch request {
+    case .claim(let stage, _, _, _):
+      for (token, _, _) in reply.claimedBatches(World.stages[stage]) {
+        workers[at].tokens[token.batch] = token
+        tokens.append(token)
+      }
+    case .renew(let tokens, _):
+      for (token, answer) in zip(tokens, reply.array?[4].texts ?? []) where answer != "held" {
+        drop(token, at)
+      }
+      if try await keepsTime(at) { workers[at].clock = (now, monotonic) }
+    case .act(let token, _):
+      let value = reply.array?.last ?? reply
+      if let next = value.array, let stage = next[1].text {
+        workers[at].tokens[token.batch]?.stage = stage
+        if let token = workers[at].tokens[token.batch] { tokens.append(token) }
+      } else if value.text != "held" {
+        drop(token, at)
+      }
+    case .tick:
+      if try await keepsTime(at) { workers[at].clock = (now, monotonic) }
+    case .gateTake(_, let account):
+      guard let parts = reply.array, let moment = parts[2].integer,
+        let generation = parts[3].integer, try await keepsTime(at)
+      else { return }
+      if parts[0].text == "granted" { try pass(account) }
+      if parts[0].text == "reserved" { workers[at].reservations[account] = (moment, generation) }
+    case .gateConfirm(_, let account, _, _):
+      guard try await keepsTime(at) else {
+        workers[at].reservations[account] = nil
+        return
+      }
+      let state = reply.array?[0].text
+      if state == "granted" { try pass(account) }
+      if state != "early" { workers[at].reservations[account] = nil }
+    case .intake, .recover, .outbox, .leave, .register, .admit, .archive: break
+    }
+  }
+
+  /// Whether Redis's clock runs on as the worker saw it. When it jumped, a new epoch begins.
+  private mutating func keepsTime(_ at: Int) async throws -> Bool {
+    guard let expected = workers[at].expectedNow(at: monotonic), abs(expected - now) > 5_000
+    else { return true }
+    ledger.count(.noticedJump)
+    try await adopt(at, afterClockJump: true, lost: false)
+    return false
+  }
+
+  private mutating func drop(_ token: Token, _ at: Int) {
+    if workers[at].tokens[token.batch] == token { workers[at].tokens[token.batch] = nil }
+  }
+
+  /// A request goes to the account's service.
+  private mutating func pass(_ account: String) throws {
+    ledger.count(.gatedRequest)
+    if let last = ledger.lastRequest[account], monotonic - last < World.gateInterval {
+      throw Violation("two requests of \(account) within \(monotonic - last) ms")
+    }
+    ledger.lastRequest[account] = monotonic
+  }
+}
