@@ -19,8 +19,10 @@ final class Program: Sendable {
   /// - Parameters:
   ///   - output: a file for standard output and standard error.
   ///   - environment: what it gets beside ours.
+  ///   - through: a command that takes another one as its arguments and becomes it, such as `prlimit --core=0`.
   init(
-    _ name: String, _ arguments: [String], output: String, environment: [String: String] = [:]
+    _ name: String, _ arguments: [String], output: String, environment: [String: String] = [:],
+    through: [String] = []
   ) throws {
     let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     let executable = URL(filePath: own).deletingLastPathComponent().appending(path: name).path
@@ -32,8 +34,8 @@ final class Program: Sendable {
     let watchdog = "read line <&3 || kill -9 $$"
     let script = "exec 3<&0; (\(watchdog)) & exec \"$0\" \"$@\" 3<&- </dev/null"
     pid = try ChildProcess.spawn(
-      ["/bin/sh", "-c", script, "env"] + environment.map { "\($0.key)=\($0.value)" } + [executable]
-        + arguments, standardInput: ends[0], output: output)
+      ["/bin/sh", "-c", script, "env"] + environment.map { "\($0.key)=\($0.value)" }
+        + through + [executable] + arguments, standardInput: ends[0], output: output)
     close(ends[0])
     lifeline = ends[1]
     outputPath = output

@@ -17,6 +17,9 @@ final class Site: Sendable {
   struct Settings {
     var simulator = WorkizSimulatorSettings()
     var redisArguments: [String] = []
+    /// Commands through which Redis and the simulator are started, see `Program`.
+    var redisThrough: [String] = []
+    var simulatorThrough: [String] = []
     /// The database that workers and test use, and lines of the table `redis`.
     var database = 0
     /// Lines of the worker's tables, beside what every test needs.
@@ -45,6 +48,8 @@ final class Site: Sendable {
   let client: RedisClient
   let world: WorkizWorld
   private let simulator: Program
+  /// Where the simulator listens.
+  let workizURL: String
   let folder: TestFolder
 
   var configPath: String { "\(folder.path)/config.toml" }
@@ -64,21 +69,23 @@ final class Site: Sendable {
   private init(_ settings: Settings) async throws {
     folder = try TestFolder()
     redis = try await TestRedis(
-      arguments: settings.redisArguments + ["--user"] + Self.documentedUser(password: Self.password)
-    )
+      arguments: settings.redisArguments + ["--user"]
+        + Self.documentedUser(password: Self.password),
+      through: settings.redisThrough)
     client = RedisClient(
       try RedisConfiguration(
         url: settings.clientURL ?? "\(redis.url)?db=\(settings.database)"),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     world = try WorkizWorld(settings.simulator)
-    simulator = try Self.simulator(settings.simulator, "\(folder.path)")
+    simulator = try Self.simulator(settings, "\(folder.path)")
     let simulator = simulator
     var port: Substring = ""
     await eventually("the simulator listens") {
       port = simulator.output.firstMatch(of: /127\.0\.0\.1:(\d+)\/api/)?.1 ?? ""
       return !port.isEmpty
     }
-    try configure(settings, port: String(port))
+    workizURL = "http://127.0.0.1:\(port)/api/v1"
+    try configure(settings)
   }
 
   /// The rights of `deploy/redis.acl` as arguments of redis-server: what workers run as in all these tests.
@@ -92,8 +99,9 @@ final class Site: Sendable {
   }
 
   private static func simulator(
-    _ settings: WorkizSimulatorSettings, _ folder: String
+    _ site: Settings, _ folder: String
   ) throws -> Program {
+    let settings = site.simulator
     var options = [
       "--port": "0", "--seed": "\(settings.seed)", "--accounts": "\(settings.accounts)",
       "--jobs": "\(settings.jobs ?? 0)", "--today": settings.today,
@@ -104,10 +112,10 @@ final class Site: Sendable {
     options["--outage"] = settings.outage
     return try Program(
       "batchd-dev", ["simulate", "workiz"] + options.flatMap { [$0.key, $0.value] },
-      output: "\(folder)/simulator.log")
+      output: "\(folder)/simulator.log", through: site.simulatorThrough)
   }
 
-  private func configure(_ settings: Settings, port: String) throws {
+  private func configure(_ settings: Settings) throws {
     var text = """
       [redis]
       url = "\(settings.workerURL ?? "\(redis.url)?db=\(settings.database)")"
@@ -123,7 +131,7 @@ final class Site: Sendable {
       [retry]
       \(settings.retry)
       [workiz]
-      base_url = "http://127.0.0.1:\(port)/api/v1"
+      base_url = "\(workizURL)"
       interval_ms = \(settings.interval)
 
       """
@@ -145,12 +153,23 @@ final class Site: Sendable {
       environment: environment)
   }
 
+  /// Starts a worker whose pipelines, `pipelines=A,B` among the settings (see `TestWorker`), all have Workiz's stages: so
+  /// that several batches of one account are under way at once.
+  func testWorker(
+    _ name: String, _ settings: [String], through: [String] = []
+  ) throws -> Program {
+    let own = ["redis=\(redis.url)", "store=\(storePath)", "name=\(name)", "workiz=\(workizURL)"]
+    return try Program(
+      "TestWorker", own + settings, output: "\(folder.path)/\(name).log", through: through)
+  }
+
   /// Pushes a batch of jobs of one account.
   func enqueue(
-    _ id: String, operation: String? = nil, account: String, items: some Sequence<String>,
-    discover: Bool = false
+    _ id: String, operation: String? = nil, pipeline: String? = nil, account: String,
+    items: some Sequence<String>, discover: Bool = false
   ) async throws {
     var envelope: [String: JSON] = ["id": .string(id), "account": .string(account)]
+    if let pipeline { envelope["pipeline"] = .string(pipeline) }
     if let operation { envelope["operation"] = .string(operation) }
     if discover {
       envelope["payload"] = .object([

@@ -19,11 +19,16 @@ public final class TestRedis: Sendable {
 
   private let storage: TestFolder
   private let arguments: [String]
+  private let through: [String]
   private let running = Mutex<Running?>(nil)
 
   /// Starts redis-server and waits until it answers. `arguments` are appended to the defaults
-  /// (no TCP, no save, no AOF), such as `["--appendonly", "yes"]`.
-  public init(arguments: [String] = [], tls: TestCertificates? = nil) async throws {
+  /// (no TCP, no save, no AOF), such as `["--appendonly", "yes"]`. `through` is a command that takes another one as its
+  /// arguments and becomes it, such as `env A=1`.
+  public init(
+    arguments: [String] = [], tls: TestCertificates? = nil, through: [String] = []
+  ) async throws {
+    self.through = through
     storage = try TestFolder()
     tlsPort = try tls == nil ? 0 : freePort()
     var all = [
@@ -54,9 +59,10 @@ public final class TestRedis: Sendable {
     // the pipe dismisses the watchdog, its end without one means that this process is gone.
     // PDEATHSIG would not do: it fires when the starting *thread* ends.
     let watchdog = "read line <&3 || { kill -9 $$; rm -rf \"$0\"; }"
-    let script = "exec 3<&0; (\(watchdog)) & exec redis-server \"$@\" 3<&-"
+    let script = "exec 3<&0; (\(watchdog)) & exec \"$@\" 3<&-"
     let pid = try ChildProcess.spawn(
-      ["/bin/sh", "-c", script, folder] + arguments, standardInput: ends[0],
+      ["/bin/sh", "-c", script, folder] + through + ["redis-server"] + arguments,
+      standardInput: ends[0],
       output: "\(folder)/stdout.log")
     Glibc.close(ends[0])
     running.withLock { $0 = Running(pid: pid, lifeline: ends[1]) }
