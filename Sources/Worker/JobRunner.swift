@@ -133,9 +133,10 @@ struct JobRunner: Sendable {
     case StageError.snooze(let text, let delay): return .snooze(text, milliseconds: delay)
     case let error as StoreError:
       switch error.code {
-      case .unavailable: return .snooze(error.message, milliseconds: 5_000)
+      // A damaged store is mended or replaced by a person; until then it would fail every batch that came near it.
+      case .unavailable, .incompatible: return .snooze(error.message, milliseconds: 5_000)
       case .fenced: return .gone
-      case .incompatible, .invalid: return .permanent(error.message)
+      case .invalid: return .permanent(error.message)
       }
     case let error as EnvelopeError: return .permanent("\(error)")
     // Nobody stopped the handler, so the whole worker is being stopped.

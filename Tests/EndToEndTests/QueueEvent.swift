@@ -14,6 +14,7 @@ struct QueueEvent {
   var fence: String { fields["fence"] ?? "" }
   /// Its id in the stream.
   let id: String
+  var reason: String { fields["reason"] ?? "" }
   /// Unix milliseconds by Redis's clock.
   let milliseconds: Int64
 

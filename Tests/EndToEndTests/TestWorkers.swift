@@ -10,14 +10,18 @@ import Testing
 final class TestWorkers: Sendable {
   let redis: TestRedis
   let client: RedisClient
-  private let folder: TestFolder
+  let folder: TestFolder
+  let storePath: String
   private let settings: [String]
 
-  var storePath: String { "\(folder.path)/store.sqlite" }
-
-  /// - Parameter settings: `KEY=VALUE` for each worker, see `TestWorker`.
-  static func with(_ settings: [String], _ body: (TestWorkers) async throws -> Void) async throws {
-    let workers = try await TestWorkers(settings)
+  /// - Parameters:
+  ///   - settings: `KEY=VALUE` for each worker, see `TestWorker`.
+  ///   - storeFolder: where the store lies, if not in a folder of its own.
+  static func with(
+    _ settings: [String], storeFolder: String? = nil,
+    _ body: (TestWorkers) async throws -> Void
+  ) async throws {
+    let workers = try await TestWorkers(settings, storeFolder)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await workers.client.run() }
       try await body(workers)
@@ -26,21 +30,33 @@ final class TestWorkers: Sendable {
     }
   }
 
-  private init(_ settings: [String]) async throws {
+  private init(_ settings: [String], _ storeFolder: String?) async throws {
     self.settings = settings
     folder = try TestFolder()
+    storePath = "\(storeFolder ?? folder.path)/store.sqlite"
     redis = try await TestRedis()
     client = RedisClient(
       try RedisConfiguration(url: redis.url),
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
   }
 
-  /// Starts a worker of that name and waits until it has registered.
-  func start(_ name: String) async throws -> Program {
-    let program = try Program(
+  /// Starts a worker of that name, with `more` settings than all have.
+  func launch(
+    _ name: String, _ more: [String] = [], environment: [String: String] = [:],
+    through: [String] = []
+  ) throws -> Program {
+    try Program(
       "TestWorker",
-      ["redis=\(redis.url)", "store=\(storePath)", "name=\(name)", "log=warning"] + settings,
-      output: "\(folder.path)/\(name).log")
+      ["redis=\(redis.url)", "store=\(storePath)", "name=\(name)", "log=warning"] + settings
+        + more,
+      output: "\(folder.path)/\(name).log", environment: environment, through: through)
+  }
+
+  /// Starts a worker of that name and waits until it has registered.
+  func start(
+    _ name: String, _ more: [String] = [], environment: [String: String] = [:]
+  ) async throws -> Program {
+    let program = try launch(name, more, environment: environment)
     await eventually(within: .seconds(30), "\(name) has registered: \(program.output)") {
       try await self.client.call(["HGET", .text("batchd:worker:\(name)"), "pid"]).integer
         == Int(program.pid)
@@ -60,9 +76,28 @@ final class TestWorkers: Sendable {
 
   /// `batchd:stats`, as integers.
   func stats() async throws -> [String: Int] {
-    let flat = try await client.call(["HGETALL", "batchd:stats"]).array ?? []
+    try await hash("stats").compactMapValues { Int($0) }
+  }
+
+  func hash(_ key: String) async throws -> [String: String] {
+    let flat = try await client.call(["HGETALL", .text("batchd:\(key)")]).array ?? []
     return stride(from: 0, to: flat.count - 1, by: 2).reduce(into: [:]) {
-      $0[flat[$1].text ?? ""] = flat[$1 + 1].integer
+      $0[flat[$1].text ?? ""] = flat[$1 + 1].text
+    }
+  }
+
+  /// Waits until so many workers have registered.
+  func waitForWorkers(_ count: Int) async {
+    await eventually(within: .seconds(90), "\(count) workers have registered") {
+      try await self.client.call(["ZCARD", "batchd:workers"]).integer == count
+    }
+  }
+
+  /// Waits until the operation has that status, and everything that ended is in the store.
+  func waitFor(_ status: String, of operation: String, within limit: Duration) async {
+    await eventually(within: limit, "\(operation) is \(status)") {
+      let outbox = try await self.client.call(["XLEN", "batchd:ended"]).integer
+      return try await self.hash("progress:\(operation)")["status"] == status && outbox == 0
     }
   }
 
