@@ -129,7 +129,7 @@ if Context.environment["BATCHD_FUZZ"] != nil {
         "Configuration.swift", "ConfigurationChecks.swift", "ConfigurationError.swift",
         "ConfigurationFile.swift", "ConfigurationKey.swift", "ConfigurationKeys.swift",
         "ConfigurationReader.swift", "ConfigurationText.swift", "EditDistance.swift",
-        "KeyLines.swift", "SecretSource.swift", "TableHeaders.swift", "TextFile.swift",
+        "KeyLines.swift", "SecretSource.swift", "TextFile.swift", "TOMLGuard.swift",
       ]),
     .executableTarget(
       name: "batchd-fuzz",

@@ -21,11 +21,8 @@ struct ConfigurationReader {
       let line = text.utf8[..<nul].count { $0 == UInt8(ascii: "\n") } + 1
       throw ConfigurationError(.invalid, "\(file):\(line): not TOML: a NUL character")
     }
-    if let (line, found) = TableHeaders.mistake(in: text) {
-      throw ConfigurationError(
-        .invalid,
-        "\(file):\(line): not TOML: a table's name starts with \(found); it is letters, digits, _ and -, or in quotes"
-      )
+    if let (line, mistake) = TOMLGuard.mistake(in: text) {
+      throw ConfigurationError(.invalid, "\(file):\(line): not TOML: \(mistake)")
     }
     do {
       root = try TOMLTable(string: text)

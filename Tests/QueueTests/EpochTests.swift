@@ -165,7 +165,7 @@ import Testing
     try await bench.register(boot: "2")
     _ = try await bench.queue.client.call(["COPY", "earlier", "batchd:worker:w1", "REPLACE"])
     bench.storeEpoch.raise(9)
-    try await bench.queue.readopt(afterClockJump: false)
+    try await bench.queue.readopt()
     func beat(_ boot: String) async throws {
       _ = try await bench.queue.renew(
         [], boot: boot, lists: [], counters: [], leaseMilliseconds: QueueBench.lease,

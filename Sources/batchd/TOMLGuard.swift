@@ -1,0 +1,83 @@
+/// Finds what TOMLKit would not survive: in two places its parser (toml++ 3.0) asserts, and ends the process, where it
+/// should report (found by fuzzing): a table's name that starts with a character that no bare key has, and a `}` where
+/// a value of an array belongs.
+///
+/// The scan is right up to the first mistake in the text, and no parser comes further.
+struct TOMLGuard {
+  private var bytes: ArraySlice<UInt8>
+  private var line = 1
+  /// Brackets and braces that are open: inside them a line's end means nothing.
+  private var depth = 0
+  /// The last byte that is no blank and no comment.
+  private var last = UInt8(ascii: "\n")
+
+  private init(_ text: String) { bytes = Array(text.utf8)[...] }
+
+  /// The first such place: its line, from 1, and what is wrong with it.
+  static func mistake(in text: String) -> (line: Int, text: String)? {
+    var scan = TOMLGuard(text)
+    while let byte = scan.bytes.first {
+      if let mistake = scan.step(byte) { return (scan.line, mistake) }
+    }
+    return nil
+  }
+
+  private mutating func step(_ byte: UInt8) -> String? {
+    switch byte {
+    case UInt8(ascii: "\""), UInt8(ascii: "'"):
+      skipText(byte)
+      last = byte
+      return nil
+    case UInt8(ascii: "#"):
+      bytes = bytes.drop { $0 != UInt8(ascii: "\n") }
+      return nil
+    case UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\r"):
+      bytes.removeFirst()
+      return nil
+    case UInt8(ascii: "\n"):
+      line += 1
+      bytes.removeFirst()
+      if depth == 0 { last = byte }
+      return nil
+    case UInt8(ascii: "[") where depth == 0 && last == UInt8(ascii: "\n"):
+      return header()
+    case UInt8(ascii: "}") where ",[".utf8.contains(last):
+      return "\"}\" without a value before it"
+    case UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
+    case UInt8(ascii: "]"), UInt8(ascii: "}"): depth = max(depth - 1, 0)
+    default: break
+    }
+    last = byte
+    bytes.removeFirst()
+    return nil
+  }
+
+  private mutating func header() -> String? {
+    last = UInt8(ascii: "[")
+    bytes.removeFirst()
+    if bytes.first == last { bytes.removeFirst() }
+    bytes = bytes.drop { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
+    switch bytes.first.map({ Character(Unicode.Scalar($0)) }) {
+    // The end of a header without a name is a mistake that TOMLKit reports.
+    case "A"..."Z", "a"..."z", "0"..."9", "_", "-", "\"", "'", "]", nil: return nil
+    default: return "a table's name is letters, digits, _ and -, or in quotes"
+    }
+  }
+
+  /// From its opening quote to behind the last one, or to the end of what it may span.
+  private mutating func skipText(_ quote: UInt8) {
+    let long = bytes.starts(with: [quote, quote, quote])
+    bytes = bytes.dropFirst(long ? 3 : 1)
+    while let byte = bytes.first, long || byte != UInt8(ascii: "\n") {
+      if byte == UInt8(ascii: "\\"), quote == UInt8(ascii: "\"") { bytes.removeFirst() }
+      if byte == quote, !long || bytes.starts(with: [quote, quote, quote]) {
+        bytes = bytes.dropFirst(long ? 3 : 1)
+        // A long text may end with quotes of its own.
+        while long, bytes.first == quote { bytes.removeFirst() }
+        return
+      }
+      if bytes.first == UInt8(ascii: "\n") { line += 1 }
+      bytes = bytes.dropFirst()
+    }
+  }
+}
