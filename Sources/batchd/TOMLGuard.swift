@@ -57,9 +57,10 @@ struct TOMLGuard {
     bytes.removeFirst()
     if bytes.first == last { bytes.removeFirst() }
     bytes = bytes.drop { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
-    switch bytes.first.map({ Character(Unicode.Scalar($0)) }) {
     // The end of a header without a name is a mistake that TOMLKit reports.
-    case "A"..."Z", "a"..."z", "0"..."9", "_", "-", "\"", "'", "]", nil: return nil
+    guard let first = bytes.first, first != UInt8(ascii: "]") else { return nil }
+    switch Unicode.Scalar(first) {
+    case "A"..."Z", "a"..."z", "0"..."9", "_", "-", "\"", "'": return nil
     default: return "a table's name is letters, digits, _ and -, or in quotes"
     }
   }
