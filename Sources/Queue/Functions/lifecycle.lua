@@ -256,7 +256,7 @@ end
 local function note_outage(c)
   local last = call('ZRANGE', c.p .. 'workers', -1, -1, 'WITHSCORES')[2]
   local quiet = tonumber(call('HGET', c.p .. 'meta', 'quiet_ms'))
-  if last and quiet and c.now - number(last) > quiet then
+  if last and quiet and c.now - tonumber(last) > quiet then
     call('HSET', c.p .. 'meta', 'outage_ms', integer(c.now))
     event(c, 'outage', '', {}, 'silent_ms', integer(c.now - last))
   end
