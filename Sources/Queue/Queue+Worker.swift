@@ -69,7 +69,7 @@ extension Queue {
 
   /// When this worker's name was last heard, in Unix milliseconds by Redis's clock; nil for never.
   public func lastBeat() async throws -> Double? {
-    try await client.call(["ZSCORE", .text(keys.workers), .text(worker)]).text.flatMap {
+    try await read(["ZSCORE", .text(keys.workers), .text(worker)]).text.flatMap {
       Double($0)
     }
   }
