@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Glibc
 internal import Pipeline
 internal import Stores
@@ -17,7 +18,10 @@ struct TestHandler: StageHandler {
       try await Task.sleep(for: .milliseconds(milliseconds))
       fatalError("told to trap")
     case "block":
-      // Holds one of the few threads that run every task of the process, and looks at nothing.
+      // Holds every one of the few threads that run the tasks of the process, and looks at nothing.
+      for _ in 1...4 * sysconf(Int32(_SC_NPROCESSORS_ONLN)) {
+        Task.detached { while true { sleep(1) } }
+      }
       while true { sleep(1) }
     case "deaf":
       while true { await Self.deafPause() }
@@ -62,14 +66,10 @@ struct TestHandler: StageHandler {
     memset(memory, 1, bytes)
   }
 
+  /// As many a library prints: it traps where the output takes no more.
   private static func print(_ bytes: Int) {
-    let line = [UInt8](repeating: UInt8(ascii: "x"), count: 1 << 16)
-    var left = bytes
-    while left > 0 {
-      let written = Glibc.write(1, line, min(left, line.count))
-      if written <= 0 { return }
-      left -= written
-    }
+    let line = Data(repeating: UInt8(ascii: "x"), count: 1 << 16)
+    for _ in 0..<bytes >> 16 { FileHandle.standardOutput.write(line) }
   }
 
   /// Writes one row for each item, `"rows"` more for each, all in one transaction.
