@@ -4,41 +4,50 @@ import TestSupport
 
 @testable import enum TestSupport.ChildProcess
 
-/// A file system of 32 MiB of its own, which can be full. To mount it takes root's rights, or those that a container
-/// without them is given by sudo.
+/// A folder whose disk can be full: a small file system of its own. To mount one takes root; for others, the workers'
+/// files may not grow meanwhile, which their writes meet as they would a full disk.
 final class SmallDisk: Sendable {
   private let folder: TestFolder
+  private let isMounted = getuid() == 0
   var path: String { "\(folder.path)/disk" }
   private var ballast: String { "\(path)/ballast" }
 
   init() async throws {
     folder = try TestFolder()
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    _ = try await ChildProcess.run(
-      Self.privileged + ["mount", "-t", "tmpfs", "-o", "size=32m,mode=777", "batchd-test", path],
-      in: folder.path)
+    guard isMounted else { return }
+    let mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "batchd-test", path]
+    _ = try await ChildProcess.run(mount, in: folder.path)
   }
 
   deinit {
+    guard isMounted else { return }
     // Workers that are about to die may still have files open.
-    let pid = try? ChildProcess.spawn(Self.privileged + ["umount", "--lazy", path])
+    let pid = try? ChildProcess.spawn(["umount", "--lazy", path])
     if let pid { ChildProcess.reap(pid) }
   }
 
-  private static let privileged = getuid() == 0 ? [] : ["sudo", "--non-interactive"]
-
-  /// Takes every byte that is left.
-  func fill() throws {
+  /// Leaves nothing to `workers` to write into.
+  func fill(for workers: [Program]) async throws {
+    guard isMounted else { return try await limitFiles(of: workers, "0:unlimited") }
     let descriptor = open(ballast, O_WRONLY | O_CREAT, 0o600)
     defer { close(descriptor) }
     let block = [UInt8](repeating: 0, count: 1 << 16)
     var size = block.count
     while size > 0 {
-      let written = write(descriptor, block, size)
-      if written <= 0 { size /= 2 }
+      if write(descriptor, block, size) <= 0 { size /= 2 }
     }
-    guard errno == ENOSPC else { throw ChildProcess.Failure(description: "\(path) is not full") }
   }
 
-  func empty() throws { try FileManager.default.removeItem(atPath: ballast) }
+  func empty(for workers: [Program]) async throws {
+    guard isMounted else { return try await limitFiles(of: workers, "unlimited") }
+    try FileManager.default.removeItem(atPath: ballast)
+  }
+
+  private func limitFiles(of workers: [Program], _ limit: String) async throws {
+    for worker in workers {
+      let command = ["prlimit", "--pid", "\(worker.pid)", "--fsize=\(limit)"]
+      _ = try await ChildProcess.run(command, in: folder.path)
+    }
+  }
 }

@@ -20,7 +20,7 @@ extension ProcessTests {
 
     /// What is done to the store, and what is said about it.
     private enum Fault: String, CaseIterable {
-      case full = "the disk is full"
+      case full = "full"
       /// A worker sleeps in the middle of its transaction.
       case busy = "write lock"
       case away = "was removed or replaced"
@@ -38,7 +38,7 @@ extension ProcessTests {
         var pushed = 0
         for round in 1...Self.rounds {
           for fault in Fault.allCases {
-            try await Self.meet(fault, round, workers, disk)
+            try await Self.meet(fault, round, workers, programs, disk)
             pushed += Self.batches + (fault == .busy ? 1 : 0)
           }
           try await Self.killAfterCommit(round, workers)
@@ -52,7 +52,7 @@ extension ProcessTests {
 
     /// Breaks the store, lets every batch of some meet that, and mends it.
     private static func meet(
-      _ fault: Fault, _ round: Int, _ workers: TestWorkers, _ disk: SmallDisk
+      _ fault: Fault, _ round: Int, _ workers: TestWorkers, _ programs: [Program], _ disk: SmallDisk
     ) async throws {
       let name = "\(fault)\(round)"
       let ids = (1...batches).map { "\(name).\($0)" }
@@ -61,7 +61,7 @@ extension ProcessTests {
       case .full:
         // The log is reused from its beginning: a file of some size takes many more writes.
         try change(workers, "PRAGMA wal_checkpoint(TRUNCATE)")
-        try disk.fill()
+        try await disk.fill(for: programs)
       case .busy: break
       case .away: try move(workers.storePath, workers.storePath + ".away")
       case .unreadable: try change(workers, "ALTER TABLE batches RENAME TO batches_away")
@@ -75,7 +75,7 @@ extension ProcessTests {
         return Set(ids).intersection(met.map(\.batch)).count >= batches - 1
       }
       switch fault {
-      case .full: try disk.empty()
+      case .full: try await disk.empty(for: programs)
       case .busy:
         sleeper?.send(SIGCONT)
         await ended(name, workers)
