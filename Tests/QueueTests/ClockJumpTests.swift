@@ -84,6 +84,26 @@ import Testing
     #expect(try await bench.queue.client.call(["EXISTS", "batchd:jumped"]).integer == 0)
   }
 
+  /// Seen at the first run of sixteen workers over a step: who beat between the step and its discovery was moved twice.
+  @Test(arguments: [-hour, hour]) func whoWasHeardAfterTheStepIsNotMoved(_ step: Int) async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let other = try await QueueBench("w2", on: bench.redis)
+    try await other.register()
+    let now = Self.start + 5_000 + step
+    _ = try await other.queue.renew(
+      [], boot: "1", lists: [QueueBench.list], counters: [], leaseMilliseconds: QueueBench.lease,
+      now: now)
+    try await jump(bench, by: step, at: Self.start + 6_000)
+    func heard(_ worker: RedisArgument) async throws -> String? {
+      try await bench.queue.client.call(["ZSCORE", "batchd:workers", worker]).text
+    }
+    #expect(try await heard("w1") == "\(Self.start + step)")
+    #expect(try await heard("w2") == "\(now)")
+    _ = try await bench.queue.tick(maxCrashes: 3, now: now + 1_000)
+    #expect(try await bench.queue.client.call(["ZCARD", "batchd:departed"]).integer == 0)
+  }
+
   @Test func whatWasNotedWithTheOldTimeNeitherExcusesNorBuriesAnybody() async throws {
     let bench = try await QueueBench()
     try await bench.register(quiet: 12_000)

@@ -17,7 +17,13 @@ local function jump(c, by)
   end
   -- Who was heard when, by the clock as it is now. What else was noted with the old time means nothing.
   local workers = call('ZRANGE', c.p .. 'workers', 0, -1, 'WITHSCORES')
-  for i = 1, #workers, 2 do call('ZADD', c.p .. 'workers', integer(workers[i + 1] + by), workers[i]) end
+  for i = 1, #workers, 2 do
+    -- A beat that came after the jump and before its discovery has the new time already.
+    local heard, moved = tonumber(workers[i + 1]), workers[i + 1] + by
+    if math.abs(c.now - moved) < math.abs(c.now - heard) then
+      call('ZADD', c.p .. 'workers', integer(moved), workers[i])
+    end
+  end
   call('HDEL', c.p .. 'meta', 'outage_ms', 'scan_at')
 end
 
