@@ -3,8 +3,61 @@ import Queue
 import Redis
 import Testing
 
-/// Acknowledging ended runs: only what the store holds, and nothing else by mistake.
+/// Retention starts when the store has a run, and ends no batch that lives.
 @Suite struct ArchiveTests {
+  private static let start = QueueBench.start
+  private static let kept = 86_400_000
+  private static let keptFailed = 864_000_000
+
+  /// STREAM_ID ID RUN of what the outbox gives.
+  private func ended(_ bench: QueueBench) async throws -> [RedisArgument] {
+    let reply = try await bench.fcall("outbox", [1, "w1", 100, .integer(Self.start)])
+    return try (reply.array ?? []).flatMap { run -> [RedisArgument] in
+      let parts = try #require(run.array)
+      let fields = try #require(parts[1].array)
+      return [parts[0], fields[1], fields[3]].map { .text($0.text ?? "") }
+    }
+  }
+
+  private func archive(_ bench: QueueBench, _ runs: [RedisArgument]) async throws -> Int? {
+    try await bench.fcall(
+      "archive",
+      [1, .integer(Self.kept), .integer(Self.keptFailed), .integer(runs.count / 3)] + runs
+        + [.integer(Self.start)]
+    ).integer
+  }
+
+  /// Unix ms; -1 for never.
+  private func expiry(_ bench: QueueBench, _ key: String) async throws -> Int? {
+    try await bench.queue.client.call(["PEXPIRETIME", .text("batchd:\(key)")]).integer
+  }
+
+  @Test func anOperationStaysAsLongAsItsLastBatchAndOneThatLivesStays() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(
+      #"{"id":"a","operation":"o","account":"x"}"#, #"{"id":"b","operation":"o","account":"y"}"#,
+      #"{"id":"c","operation":"p"}"#, #"{"id":"d","operation":"p"}"#)
+    let claims = try await bench.claim(count: 3)
+    _ = try await bench.queue.fail(
+      claims[0].lease, delayMilliseconds: nil, error: "no", now: Self.start)
+    for id in ["b", "c"] { _ = try await bench.fcall("cancel", [.text(id)]) }
+    _ = try await bench.queue.renew(
+      claims.map(\.lease), boot: "1", lists: [], counters: [],
+      leaseMilliseconds: QueueBench.lease, now: Self.start)
+    #expect(try await archive(bench, try await ended(bench)) == 3)
+    #expect(try await expiry(bench, "batch:a") == Self.start + Self.keptFailed)
+    #expect(try await expiry(bench, "batch:b") == Self.start + Self.kept)
+    for key in ["progress:o", "progress:o:x", "accounts:o", "members:o"] {
+      #expect(try await expiry(bench, key) == Self.start + Self.keptFailed + 1_000, "\(key)")
+    }
+    #expect(try await expiry(bench, "batch:c") == Self.start + Self.kept)
+    #expect(try await expiry(bench, "progress:p") == -1)
+    #expect(try await archive(bench, ["1-1", "d", "1"]) == 0)
+    #expect(try await archive(bench, ["1-1", "a", "2"]) == 0)
+    #expect(try await expiry(bench, "batch:d") == -1)
+  }
+
   @Test func anEntryOfAnotherRunIsLeftAlone() async throws {
     let bench = try await QueueBench()
     try await bench.register()
@@ -19,23 +72,16 @@ import Testing
     let entries = (kept.array ?? []).compactMap { $0.array?.first?.text }.map(RedisArgument.text)
     try #require(entries.count == 2)
     let swapped = try await archive(bench, [entries[0], "b", "1", entries[1], "b", "2"])
-    #expect(swapped.integer == 0)
+    #expect(swapped == 0)
     #expect(try await bench.queue.client.call(["XLEN", "batchd:ended"]).integer == 2)
     for id in ["a", "b"] {
       #expect(
         try await bench.queue.client.call(["TTL", .text("batchd:batch:\(id)")]).integer == -1)
     }
     let right: [RedisArgument] = [entries[0], "a", "1", entries[1], "b", "1"]
-    #expect(try await archive(bench, right).integer == 2)
-    #expect(try await archive(bench, right).integer == 0, "a repeat acknowledges nothing more")
+    #expect(try await archive(bench, right) == 2)
+    #expect(try await archive(bench, right) == 0, "a repeat acknowledges nothing more")
     #expect(try await bench.queue.client.call(["XLEN", "batchd:ended"]).integer == 0)
     #expect(try await bench.queue.client.call(["TTL", "batchd:batch:a"]).integer ?? -1 > 0)
-  }
-
-  private func archive(_ bench: QueueBench, _ runs: [RedisArgument]) async throws -> RedisValue {
-    try await bench.fcall(
-      "archive",
-      [.integer(bench.queue.adoption.epoch), 86_400_000, 86_400_000, .integer(runs.count / 3)]
-        + runs + [.integer(QueueBench.start)])
   }
 }

@@ -158,6 +158,13 @@ import Testing
     #expect(try await bench.admit(#"{"id":"b","pipeline":"no"}"#) == [.rejected])
   }
 
+  @Test func anEpochDeletedByHandBeginsAnew() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    _ = try await bench.queue.client.call(["HDEL", "batchd:meta", "epoch"])
+    #expect(try await bench.fcall("adopt", [0, ""]).array?[0].integer == 1)
+  }
+
   @Test func aRedisThatForgotARestartDoesNotTakeTheWorkerForItsTwin() async throws {
     let bench = try await QueueBench()
     try await bench.register(boot: "1")

@@ -29,6 +29,24 @@ import Testing
     #expect(late?.message == "TWIN worker w1 was started again elsewhere (boot 2)")
   }
 
+  @Test func aProcessThatRegistersAgainKeepsWhatItHas() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let started = try await bench.field("worker:w1", "started_at")
+    for id in ["a", "b"] {
+      _ = try await bench.queue.client.call(["LPUSH", "batchd:enqueue", .text(#"{"id":"\#(id)"}"#)])
+    }
+    #expect(try await bench.queue.intake(count: 9, now: QueueBench.start).count == 2)
+    try await bench.register(now: QueueBench.start + 1_000)
+    #expect(try await bench.list("intake:w1:enqueue").count == 2)
+    #expect(try await bench.field("worker:w1", "started_at") == started)
+    #expect(try await bench.events("worker_started") == 1)
+    try await bench.register(boot: "2", now: QueueBench.start + 2_000)
+    #expect(try await bench.list("intake:w1:enqueue") == [])
+    #expect(try await bench.field("worker:w1", "started_at") != started)
+    #expect(try await bench.events("worker_started") == 2)
+  }
+
   @Test func anotherResultsStoreIsRefusedWithTheRemedy() async throws {
     let bench = try await QueueBench()
     try await bench.register(store: "s1")

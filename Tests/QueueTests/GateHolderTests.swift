@@ -1,0 +1,50 @@
+import Pipeline
+import Queue
+import Redis
+import Testing
+
+/// Who may have a permission of the gate, and who need not wait for one.
+@Suite struct GateHolderTests {
+  private static let start = QueueBench.start
+
+  @Test func whoLostItsLeaseGetsNoPermission() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    let lease = try await bench.claim()[0].lease
+    let holder: [RedisArgument] = [.text(lease.batch), .text(lease.fence.description)]
+    func take() async throws -> [RedisValue] {
+      try await bench.fcall(
+        "gate_take", [1, "g", 1_000, 15, 2_000] + holder + [.integer(Self.start)]
+      ).array ?? []
+    }
+    #expect(try await take()[0].text == "granted")
+    let reserved = try await take()
+    #expect(reserved[0].text == "reserved")
+    let at = try #require(reserved[2].integer)
+    let generation = try #require(reserved[3].integer)
+    try await bench.queue.handBack([lease], now: Self.start)
+    let before = try await bench.queue.client.call(["HGETALL", "batchd:gate:g"])
+    #expect(try await take()[0].text == "lost")
+    let late = try await bench.fcall(
+      "gate_confirm",
+      [1, "g", .integer(at), .integer(generation), 1_000, 15] + holder + [.integer(at)])
+    #expect(late.array?[0].text == "lost")
+    #expect(try await bench.queue.client.call(["HGETALL", "batchd:gate:g"]) == before)
+  }
+
+  @Test func whatIsTooFarAwayIsNotReserved() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    func take(patience: Int) async throws -> [RedisValue] {
+      try await bench.fcall(
+        "gate_take", [1, "g", 1_000, 15, .integer(patience), "", "", .integer(Self.start)]
+      ).array ?? []
+    }
+    #expect(try await take(patience: 0)[0].text == "granted")
+    let closed = try await take(patience: 1_014)
+    #expect(closed[0].text == "closed" && closed[2].integer == Self.start + 1_015)
+    let reserved = try await take(patience: 1_015)
+    #expect(reserved[0].text == "reserved" && reserved[2].integer == Self.start + 1_015)
+  }
+}
