@@ -33,6 +33,52 @@ import Testing
     #expect(try await bench.queue.client.call(["HGETALL", "batchd:gate:g"]) == before)
   }
 
+  @Test func noServiceClosesItForMoreThanAnHour() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let reply = try await bench.fcall(
+      "gate_close", [1, "g", 86_400_000, "no", .integer(Self.start)])
+    #expect(reply.array?[1].integer == Self.start + 3_600_000)
+  }
+
+  @Test func aNewEpochClosesItForTheLongerInterval() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    func take(_ interval: Int) async throws -> [RedisValue] {
+      try await bench.fcall(
+        "gate_take",
+        [
+          .integer(bench.queue.adoption.epoch), "g", .integer(interval), 15, 9_000, "", "",
+          .integer(Self.start),
+        ]
+      ).array ?? []
+    }
+    _ = try await take(1_000)
+    for (raised, interval, at) in [(9, 2_000, 2_015), (19, 500, 2_000)] {
+      bench.storeEpoch.raise(raised)
+      try await bench.queue.readopt(afterClockJump: false)
+      let answer = try await take(interval)
+      #expect(answer[0].text == "reserved" && answer[2].integer == Self.start + at)
+    }
+  }
+
+  @Test func nobodyIsBeforeItsTurn() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    func take() async throws -> [RedisValue] {
+      try await bench.fcall("gate_take", [1, "g", 1_000, 15, 9_000, "", "", .integer(Self.start)])
+        .array ?? []
+    }
+    for offset in [0, 1_015, 2_030] { #expect(try await take()[2].integer == Self.start + offset) }
+    let early = try await bench.fcall(
+      "gate_confirm",
+      [
+        1, "g", .integer(Self.start + 2_030), 0, 1_000, 15, "", "", .integer(Self.start + 1_015),
+      ])
+    #expect(early.array?[0].text == "early")
+    #expect(early.array?[2].integer == Self.start + 2_030)
+  }
+
   @Test func whatIsTooFarAwayIsNotReserved() async throws {
     let bench = try await QueueBench()
     try await bench.register()

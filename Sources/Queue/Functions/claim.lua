@@ -11,10 +11,8 @@ local function take_ids(c, worker, list, source, most)
   if source == 'queue' then
     ids = call('RPOP', c.p .. 'intake:' .. worker .. ':' .. list, most) or {}
   end
-  if #ids < most then
-    for _, id in ipairs(call('RPOP', c.p .. source .. ':' .. list, most - #ids) or {}) do
-      ids[#ids + 1] = id
-    end
+  for _, id in ipairs(call('RPOP', c.p .. source .. ':' .. list, most - #ids) or {}) do
+    ids[#ids + 1] = id
   end
   return ids
 end
