@@ -5,7 +5,7 @@ import TestSupport
 /// A private Redis with the function library as it stands in the sources, or another text of it.
 struct FunctionServer {
   let connection: RedisConnection
-  private let server: TestRedis
+  let server: TestRedis
 
   init(library: String? = nil) async throws {
     server = try await TestRedis()

@@ -25,7 +25,7 @@ struct WalkTests {
   }
 
   /// One walk; returns what differed, with the steps before.
-  private static func walk(seed: UInt64, on connection: RedisConnection) async throws -> String? {
+  static func walk(seed: UInt64, on connection: RedisConnection) async throws -> String? {
     var random = SeededGenerator(seed: seed)
     var model = ReferenceModel(budget: 12, allInLane: Bool.random(using: &random))
     var real = try await RealProtocol(on: connection)
