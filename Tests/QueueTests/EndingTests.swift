@@ -37,7 +37,7 @@ import Testing
     #expect(try await beat(bench, [lease]).nextDeadline == Self.start + 5_000)
     // In a new epoch there may be leases to put back at once.
     bench.storeEpoch.raise(9)
-    try await bench.queue.readopt(afterClockJump: false)
+    try await bench.queue.readopt()
     #expect(try await beat(bench, []).nextDeadline == Self.start)
   }
 
@@ -47,7 +47,7 @@ import Testing
     try await bench.admit(#"{"id":"a"}"#)
     #expect(try await bench.claim().count == 1)
     bench.storeEpoch.raise(9)
-    try await bench.queue.readopt(afterClockJump: false)
+    try await bench.queue.readopt()
     try await bench.register(boot: "2")
     #expect(try await bench.queue.recover(maxCrashes: 3, now: Self.start) == 1)
     #expect(try await bench.field("batch:a", "crashes") == nil)

@@ -56,7 +56,7 @@ import Testing
     _ = try await take(1_000)
     for (raised, interval, at) in [(9, 2_000, 2_015), (19, 500, 2_000)] {
       bench.storeEpoch.raise(raised)
-      try await bench.queue.readopt(afterClockJump: false)
+      try await bench.queue.readopt()
       let answer = try await take(interval)
       #expect(answer[0].text == "reserved" && answer[2].integer == Self.start + at)
     }
