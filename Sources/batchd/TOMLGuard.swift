@@ -6,10 +6,10 @@
 struct TOMLGuard {
   private var bytes: ArraySlice<UInt8>
   private var line = 1
-  /// Brackets and braces that are open: inside them a line's end means nothing.
+  /// Brackets and braces of values that are open: inside them a bracket begins no header.
   private var depth = 0
-  /// The last byte that is no blank and no comment.
-  private var last = UInt8(ascii: "\n")
+  /// The last byte that is no blank and no comment; 0 before the first.
+  private var last: UInt8 = 0
 
   private init(_ text: String) { bytes = Array(text.utf8)[...] }
 
@@ -31,15 +31,15 @@ struct TOMLGuard {
     case UInt8(ascii: "#"):
       bytes = bytes.drop { $0 != UInt8(ascii: "\n") }
       return nil
-    case UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\r"):
+    // Blanks, and what TOMLKit takes for one or refuses: neither makes a difference to what follows.
+    case ...UInt8(ascii: " ") where byte != UInt8(ascii: "\n"), 0x80...:
       bytes.removeFirst()
       return nil
     case UInt8(ascii: "\n"):
       line += 1
       bytes.removeFirst()
-      if depth == 0 { last = byte }
       return nil
-    case UInt8(ascii: "[") where depth == 0 && last == UInt8(ascii: "\n"):
+    case UInt8(ascii: "[") where depth == 0 && last != UInt8(ascii: "="):
       return header()
     case UInt8(ascii: "}") where ",[".utf8.contains(last):
       return "\"}\" without a value before it"

@@ -42,8 +42,11 @@ struct ConfigurationMistakeTests {
     Mistake("prefix = \"a\"\n[$x]", "2: not TOML: \(names)"),
     Mistake("[[\u{10}x]]", "1: not TOML: \(names)"),
     Mistake("[\nx]", "1: not TOML: \(names)"),
+    Mistake("\u{FEFF}[\n", "1: not TOML: \(names)"),
+    Mistake("a = 1\u{2028}[=", "1: not TOML: \(names)"),
     Mistake("prefix = \"\"\"\n[$]\n\\\"\"\"\"\" # \"\n [ [x]", "4: not TOML: \(names)"),
     Mistake("a = [[1],\n[2]]\nb = [\n{}, }]", "4: not TOML: \"}\" without a value before it"),
+    Mistake("a = [ \u{a0}}]", "1: not TOML: \"}\" without a value before it"),
     Mistake("a = [ # [\n}]", "2: not TOML: \"}\" without a value before it"),
     Mistake("\n\nprefx = \"a\"", "3: prefx: unknown key; did you mean prefix?"),
     Mistake(
