@@ -56,6 +56,11 @@ struct FailpointScenario {
 
   /// Puts in everything once more.
   mutating func enqueue() async throws {
+    try await enqueueServed()
+    try await enqueueUnserved()
+  }
+
+  private mutating func enqueueServed() async throws {
     rounds += 1
     let operation = "o\(rounds)"
     let (acme, bolt) = (site.world.accounts[0], site.world.accounts[1])
@@ -66,8 +71,12 @@ struct FailpointScenario {
       "bolt\(rounds)", operation: operation, account: bolt.name, items: [], discover: true)
     try await site.enqueue(
       "down\(rounds)", operation: operation, account: "empty", items: ["AAAAAA"])
+  }
+
+  /// A batch of an account without a token, which waits.
+  private func enqueueUnserved() async throws {
     try await site.enqueue(
-      "nobody\(rounds)", operation: operation, account: "nobody", items: ["AAAAAA"])
+      "nobody\(rounds)", operation: "o\(rounds)", account: "nobody", items: ["AAAAAA"])
   }
 
   /// Whether all has ended and is in the store. Cancels what waits for a token that nobody has.
@@ -116,12 +125,13 @@ struct FailpointScenario {
     #expect(left && once && charged.allSatisfy { $0.name == "crashed" }, "\(charged)")
   }
 
-  /// Puts in everything, and leaves a lease whose worker is dead.
+  /// Puts in everything, and leaves a lease whose worker is dead, and the batch that waits to its successor.
   mutating func crash() async throws {
-    try await enqueue()
+    try await enqueueServed()
     let crashing = try site.worker("1")
     await eventually("it fetches") { try await isFetching() }
     await crashing.killNow()
+    try await enqueueUnserved()
   }
 
   private struct Ended: Error { let output: String }
