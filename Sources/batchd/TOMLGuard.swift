@@ -1,6 +1,6 @@
-/// Finds what TOMLKit would not survive: in two places its parser (toml++ 3.0) asserts, and ends the process, where it
-/// should report (found by fuzzing): a table's name that starts with a character that no bare key has, and a `}` where
-/// a value of an array belongs.
+/// Finds what TOMLKit would not survive: in three places its parser (toml++ 3.0) asserts, and ends the process, where it
+/// should report (found by fuzzing): a table's name that starts with a character that no bare key has, a `}` where a
+/// value of an array belongs, and a date with a single digit behind it.
 ///
 /// The scan is right up to the first mistake in the text, and no parser comes further.
 struct TOMLGuard {
@@ -43,6 +43,8 @@ struct TOMLGuard {
       return header()
     case UInt8(ascii: "}") where ",[".utf8.contains(last):
       return "\"}\" without a value before it"
+    case UInt8(ascii: "0")...UInt8(ascii: "9") where "=,[".utf8.contains(last) && startsHalfTime:
+      return "a date, and half a time"
     case UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
     case UInt8(ascii: "]"), UInt8(ascii: "}"): depth = max(depth - 1, 0)
     default: break
@@ -50,6 +52,19 @@ struct TOMLGuard {
     last = byte
     bytes.removeFirst()
     return nil
+  }
+
+  /// Ten characters, two of them where a date has its hyphens, a space, one digit, nothing more.
+  private var startsHalfTime: Bool {
+    let ends = Array(" \t\r\n\u{B}\u{C},]}#".utf8)
+    let word = bytes.prefix { !ends.contains($0) }
+    let date = word.filter { $0 != UInt8(ascii: "_") }
+    let hyphen = UInt8(ascii: "-")
+    guard date.count == 10, date[4] == hyphen, date[7] == hyphen else { return false }
+    let rest = Array(bytes[word.endIndex...].prefix(3))
+    guard rest.count >= 2, rest[0] == UInt8(ascii: " ") else { return false }
+    return (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(rest[1])
+      && (rest.count == 2 || rest[2] >= 0x80 || ends.contains(rest[2]))
   }
 
   private mutating func header() -> String? {

@@ -47,6 +47,7 @@ struct ConfigurationMistakeTests {
     Mistake("prefix = \"\"\"\n[$]\n\\\"\"\"\"\" # \"\n [ [x]", "4: not TOML: \(names)"),
     Mistake("a = [[1],\n[2]]\nb = [\n{}, }]", "4: not TOML: \"}\" without a value before it"),
     Mistake("a = [ \u{a0}}]", "1: not TOML: \"}\" without a value before it"),
+    Mistake("[x]\na = 2026-01-02 5\n", "2: not TOML: a date, and half a time"),
     Mistake("a = [ # [\n}]", "2: not TOML: \"}\" without a value before it"),
     Mistake("\n\nprefx = \"a\"", "3: prefx: unknown key; did you mean prefix?"),
     Mistake(
