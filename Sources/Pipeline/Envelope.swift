@@ -81,7 +81,9 @@ extension Envelope {
       case "size": size = try Self.size(value)
       case "rerun": isRerun = try Self.flag(value, field)
       default:
-        throw EnvelopeError(field: String(field.prefix(64)), reason: "unknown field; \(Self.known)")
+        throw EnvelopeError(
+          field: field.isEmpty ? "\"\"" : String(field.prefix(64)),
+          reason: "unknown field; \(Self.known)")
       }
     }
     if id == nil && operation == nil {

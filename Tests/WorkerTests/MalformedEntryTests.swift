@@ -19,6 +19,7 @@ import Worker
     (#""b1""#, "entry: must be a JSON object, not a string"),
     ("null", "entry: must be a JSON object, not null"),
     ("{}", "id: missing; an id or an operation is required"),
+    (#"{"id":"m","":["A"]}"#, #""": unknown field; \#(unknownField)"#),
     (#"{"id":"m","itmes":["A"]}"#, "itmes: unknown field; \(unknownField)"),
     (#"{"id":true}"#, "id: must be a string or an integer, not a boolean"),
     (#"{"id":1.5}"#, "id: must be a string or an integer, not a number"),
