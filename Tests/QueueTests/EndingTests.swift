@@ -35,6 +35,9 @@ import Testing
     #expect(try await beat(bench, [lease]).nextDeadline == Self.start + QueueBench.lease)
     try await bench.admit(#"{"id":"c","delay":5}"#)
     #expect(try await beat(bench, [lease]).nextDeadline == Self.start + 5_000)
+    // 0 would mean that there is none.
+    _ = try await bench.queue.client.call(["ZADD", "batchd:delayed", 0, "by hand"])
+    #expect(try await beat(bench, [lease]).nextDeadline == 1)
     // In a new epoch there may be leases to put back at once.
     bench.storeEpoch.raise(9)
     try await bench.queue.readopt()

@@ -75,6 +75,43 @@ import Testing
     #expect(try await bench.field("progress:waits", "pending") == "1")
   }
 
+  @Test func anEndedOperationStaysUntilTheStoreHasIt() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    _ = try await bench.fcall("cancel", ["a", .integer(Self.start)])
+    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 31 * Self.day)
+    #expect(try await bench.field("progress:a", "status") == "cancelled")
+    #expect(try await bench.events("abandoned") == 0)
+  }
+
+  @Test func roundsAreMadeOnceAMinute() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start)
+    _ = try await bench.queue.client.call([
+      "ZADD", "batchd:operations", .integer(Self.start), "gone",
+    ])
+    for (after, left) in [(49_999, ["gone"]), (50_000, [])] {
+      _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + after)
+      #expect(try await operations(bench) == Set(left))
+    }
+  }
+
+  @Test func failuresAreForgottenInBoundedSteps() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let pairs: [RedisArgument] = (0..<1_500).flatMap {
+      [.integer(Self.start + $0), .text("b\($0)")]
+    }
+    _ = try await bench.queue.client.call(["ZADD", "batchd:failed"] + pairs)
+    let now = Self.start + 1_498 + 30 * Self.day
+    for (left, next) in [(500, now), (1, nil)] as [(Int, Int?)] {
+      #expect(try await bench.queue.tick(maxCrashes: 3, now: now).nextDeadline == next)
+      #expect(try await bench.queue.client.call(["ZCARD", "batchd:failed"]).integer == left)
+    }
+  }
+
   @Test func anOperationThatLivesForgetsMembersThatHaveExpired() async throws {
     let bench = try await QueueBench()
     try await bench.register()

@@ -62,6 +62,40 @@ import Testing
     }
   }
 
+  /// Nobody knows when the last permission was.
+  @Test func aGarbledOneIsClosedForTheLongerInterval() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    func take(_ interval: Int) async throws -> [RedisValue] {
+      try await bench.fcall(
+        "gate_take", [1, "g", .integer(interval), 15, 9_000, "", "", .integer(Self.start)]
+      ).array ?? []
+    }
+    _ = try await take(1_000)
+    for (interval, at) in [(2_000, 2_015), (500, 2_000)] {
+      _ = try await bench.queue.client.call(["HSET", "batchd:gate:g", "next_ms", "garbage"])
+      let answer = try await take(interval)
+      #expect(answer[0].text == "reserved" && answer[2].integer == Self.start + at)
+    }
+  }
+
+  @Test func aLongerIntervalHoldsForThoseBehindIt() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    func take(_ interval: Int, _ now: Int) async throws -> [RedisValue] {
+      try await bench.fcall(
+        "gate_take", [1, "g", .integer(interval), 15, 9_000, "", "", .integer(now)]
+      ).array ?? []
+    }
+    for _ in 0..<2 { _ = try await take(1_000, Self.start) }
+    let now = Self.start + 1_015
+    let confirmed = try await bench.fcall(
+      "gate_confirm",
+      [1, "g", .integer(now), 0, 5_000, 15, "", "", .integer(now)])
+    #expect(confirmed.array?[0].text == "granted")
+    #expect(try await take(5_000, now)[2].integer == now + 5_015)
+  }
+
   @Test func nobodyIsBeforeItsTurn() async throws {
     let bench = try await QueueBench()
     try await bench.register()

@@ -28,6 +28,16 @@ import Testing
     #expect(try await bench.field("batch:b", "place") == "batchd:delayed")
   }
 
+  @Test func aWaiterThatIsBrokenIsPassedOver() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(
+      #"{"id":"a","account":"x"}"#, #"{"id":"b","account":"x"}"#, #"{"id":"c","account":"x"}"#)
+    _ = try await bench.queue.client.call(["HSET", "batchd:batch:b", "run", "x"])
+    _ = try await bench.fcall("cancel", ["a"])
+    #expect(try await bench.field("lanes", "demo:x") == "c")
+  }
+
   @Test func anOperationCountsWhatItExpectsAndEnds() async throws {
     let bench = try await QueueBench()
     try await bench.register()

@@ -76,4 +76,20 @@ import Testing
     #expect(try await bench.queue.client.call(["ZCARD", "batchd:leases"]).integer == 50)
     #expect(try await bench.list("suspects:demo:extraction").count == 550)
   }
+
+  @Test func whatItHandedBackIsNoLeaseOfIts() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    try await bench.queue.handBack(bench.claim().map(\.lease), now: QueueBench.start)
+    _ = try await bench.queue.client.call(["ZADD", "batchd:leases", 1, "a"])
+    try await bench.register(boot: "2")
+    #expect(try await bench.queue.recover(maxCrashes: 3, now: QueueBench.start) == 0)
+    #expect(try await bench.field("batch:a", "crashes") == nil)
+    // Nor is what cannot be worked with: tick ends it.
+    #expect(try await bench.claim().count == 1)
+    _ = try await bench.queue.client.call(["HSET", "batchd:batch:a", "run", "x"])
+    #expect(try await bench.queue.recover(maxCrashes: 3, now: QueueBench.start) == 0)
+    #expect(try await bench.list("suspects:demo:extraction").isEmpty)
+  }
 }

@@ -33,7 +33,8 @@ define('adopt', function(p, args)
   local meta = call('HMGET', p .. 'meta', 'run_id', 'epoch')
   local epoch, stored = number(meta[2]), number(args[1])
   local seen, expected = string.match(args[2] or '', '^(%d+) ?(%d*)$')
-  local doubted = seen ~= nil and seen == meta[2]
+  -- What the caller did not see is nil, what Redis does not have is false.
+  local doubted = seen == meta[2]
   if epoch == 0 or meta[1] ~= run_id or epoch < stored or doubted then
     epoch = math.max(epoch, stored) + 1
     call('HSET', p .. 'meta', 'run_id', run_id, 'epoch', integer(epoch), 'adopted_at', c.at, 'adopted_ms',

@@ -62,12 +62,11 @@ local function lease(c, id, b, fence, expiry, worker, alone)
   event(c, 'claimed', id, b, 'worker', worker, 'fence', b.fence)
 end
 
--- How far the counter of fences lies behind what these batches were given in this epoch: somebody set it back.
+-- How far the counter of fences lies behind what these batches were given: somebody set it back.
 local function behind(c, batches)
   local most = number(c.fence)
   for _, b in ipairs(batches) do
-    local epoch, counter = string.match(b.fence or '', '^(%d+)-(%d+)$')
-    if epoch == c.epoch then most = math.max(most, number(counter)) end
+    most = math.max(most, number(string.match(b.fence or '', '^%d+-(%d+)$')))
   end
   return most - number(c.fence)
 end
@@ -91,10 +90,11 @@ define('claim', function(p, args)
     local b = is_name(id) and load(c, id)
     -- A stale id and its successor may stand in one list: the first is the batch, the second is dropped. One that came
     -- into the list of another stage by hand is put right by tick.
-    local why = b and b.place == source_key and not met[id] and living(b) and flaw(b)
+    local is_here = b and b.place == source_key and not met[id] and living(b)
+    local why = is_here and flaw(b)
     if why then
       condemn(c, id, b, why)
-    elseif not b or b.place ~= source_key or met[id] or not living(b) or b.pipeline ~= pipeline or b.stage ~= stage then
+    elseif not is_here or b.pipeline ~= pipeline or b.stage ~= stage then
       event(c, 'stray', id, b or {}, 'list', source_key)
     elseif bytes > 8388608 then
       -- One reply stays bounded: the rest goes back to the front in its order.

@@ -14,7 +14,7 @@ local LIST_MOST = 1000
 
 local function check_type(key)
   local wrong = wrong_type(key)
-  if wrong then return wrong, 'move it to ' .. aside_name(key), function() set_aside(key, wrong) end end
+  return wrong, 'move it to ' .. aside_name(key), function() set_aside(key, wrong) end
 end
 
 -- The keys that every worker needs; others are looked at when they are used.
@@ -39,7 +39,6 @@ end
 -- Whether the list was found missing after the batch came there: the first that is put back makes the list anew, and the
 -- others are homeless all the same.
 local function list_lost(c, id, b, since)
-  if call('EXISTS', b.place) == 0 then return true end
   local gone_at = call('HGET', c.p .. 'gone', b.place)
   if gone_at and since < gone_at then return true end
   return call('LLEN', b.place) <= LIST_MOST and not call('LPOS', b.place, id)
@@ -48,9 +47,8 @@ end
 -- What a living batch's place lacks; nil when it is where it says. What has just moved may be on its way through an intake.
 local function misplaced(c, id, b)
   if b.place == c.leases or b.place == c.delayed then
-    if call('ZSCORE', b.place, id) then return nil end
-    -- On its way over a jump of the clock.
-    if b.place == c.delayed and call('ZSCORE', c.p .. 'jumped', id) then return nil end
+    -- Or on its way over a jump of the clock.
+    if call('ZSCORE', b.place, id) or call('ZSCORE', c.p .. 'jumped', id) then return nil end
     return 'has no entry in ' .. b.place
   end
   local suspects = c.p .. 'suspects:' .. b.pipeline .. ':' .. b.stage
@@ -65,7 +63,7 @@ end
 
 local function put_back(c, id, b, problem)
   local key = c.p .. 'batch:' .. id
-  if b.place == c.leases and string.match(b.fence or '', '^%d+%-%d+$') then
+  if b.place == c.leases then
     -- Who still holds it renews it; if nobody does, it ends like any other lease.
     call('ZADD', c.leases, integer(c.now + GRACE_MS), id)
   else

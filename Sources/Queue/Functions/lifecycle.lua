@@ -58,8 +58,10 @@ local function release(c, id, b)
 end
 
 local function leave_place(c, id, b)
-  if b.place == c.leases or b.place == c.delayed then call('ZREM', b.place, id) end
-  if b.place == c.delayed then call('ZREM', c.p .. 'jumped', id) end
+  if b.place == c.leases or b.place == c.delayed then
+    -- One that is not there may be on its way over a jump of the clock.
+    if call('ZREM', b.place, id) == 0 then call('ZREM', c.p .. 'jumped', id) end
+  end
   b.place = ''
 end
 
@@ -202,9 +204,8 @@ end
 -- What a worker took from the outbox and did not acknowledge may be given to anybody at once.
 local function return_outbox(c, worker)
   local key = c.p .. 'ended'
-  local pending = redis.pcall('XPENDING', key, 'store', '-', '+', 100, worker)
-  if pending.err then return end
-  for _, entry in ipairs(pending) do
+  -- Before the first outbox there is no group: an error, which holds no entries.
+  for _, entry in ipairs(redis.pcall('XPENDING', key, 'store', '-', '+', 100, worker)) do
     call('XCLAIM', key, 'store', worker, 0, entry[1], 'IDLE', 60000, 'JUSTID')
   end
 end

@@ -11,18 +11,18 @@ local function stamp(text)
 end
 
 -- What was found good before. Every claim, checkpoint and finish asks, and most answers are the same.
-local stage_sets, stage_sets_kept = {}, 0
+local known_sets, known_count = {}, 0
 
 -- The stages of a pipeline as a set; nil when one is none.
 local function stage_set(stages)
-  if stage_sets[stages] then return stage_sets[stages] end
+  if known_sets[stages] then return known_sets[stages] end
   local set = {}
   for stage in string.gmatch(stages, '[^,]+') do
     if not STAGES[stage] then return nil end
     set[stage] = true
   end
-  if stage_sets_kept == 100 then stage_sets, stage_sets_kept = {}, 0 end
-  stage_sets[stages], stage_sets_kept = set, stage_sets_kept + 1
+  if known_count == 100 then known_sets, known_count = {}, 0 end
+  known_sets[stages], known_count = set, known_count + 1
   return set
 end
 
@@ -56,7 +56,7 @@ end
 -- Why the next move of a batch under a lease cannot be made; nil when it can. Every renewal, checkpoint and finish asks:
 -- look-ups only. The rest is for claim and tick to find: `number` takes any text.
 local function stuck(b)
-  local set = stage_sets[b.stages or '']
+  local set = known_sets[b.stages or '']
   if LIVE[b.status or ''] and b.operation and b.pipeline and set and set[b.stage or ''] and (b.number or not b.account) and b.run then
     return nil
   end

@@ -3,8 +3,8 @@
 -- -> 'retrying run N from STAGE'; errors: NOTFOUND, LIVE, DONE (nothing to do again), BADARG, BROKEN
 -- Outputs of items that were done stay and are merged with the new ones; a new run begins.
 local function first_stage(id, b, wanted)
-  local from = b.stage
-  if b.failed_stage and STAGES[b.failed_stage] < STAGES[from] then from = b.failed_stage end
+  -- Where the first item failed: never behind the stage it came to.
+  local from = has_stage(b, b.failed_stage or '') and b.failed_stage or b.stage
   if not wanted then return from end
   if not has_stage(b, wanted) then
     refuse('BADARG', 'stage "' .. wanted .. '" is not one of pipeline ' .. b.pipeline .. ': ' .. b.stages)

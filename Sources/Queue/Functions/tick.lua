@@ -19,11 +19,11 @@ local function each(c, key, ids, body)
   for _, id in ipairs(ids) do
     local _, problem = attempt(c, function()
       local b = load(c, id)
-      if not b or b.place ~= key then
+      if not b or b.place ~= key or not living(b) then
         call('ZREM', key, id)
         return
       end
-      local why = living(b) and flaw(b)
+      local why = flaw(b)
       if why then
         condemn(c, id, b, why)
       elseif body(id, b) then
@@ -118,8 +118,8 @@ local function patrol_operation(c, operation)
   if not status or ENDED[status] then return 1 end
   local members = call('LLEN', c.p .. 'members:' .. operation)
   local field, from = 'patrol:' .. operation, 0
-  if members > PATROL_MOST then from = number(call('HGET', c.p .. 'meta', field)) end
-  local ids = call('LRANGE', c.p .. 'members:' .. operation, math.max(from, 0), math.max(from, 0) + PATROL_MOST - 1)
+  if members > PATROL_MOST then from = math.max(number(call('HGET', c.p .. 'meta', field)), 0) end
+  local ids = call('LRANGE', c.p .. 'members:' .. operation, from, from + PATROL_MOST - 1)
   if from == 0 then ids[#ids + 1] = operation end
   for _, id in ipairs(ids) do
     mend(c, c.p .. 'batch:' .. id, function()

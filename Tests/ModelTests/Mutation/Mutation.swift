@@ -13,7 +13,7 @@ struct Mutation {
   private static let subjects: Set<String> = [
     "fence", "epoch", "run", "stage", "place", "boot", "identity", "generation", "run_id", "err",
     "holds", "held", "older", "living", "ENDED", "lost", "host", "most", "LIMIT", "max_crashes",
-    "patience", "stored", "seen",
+    "patience", "stored", "seen", "flaw", "stuck", "why", "wrong", "wanted",
   ]
 
   init(_ bytes: [UInt8]) {
