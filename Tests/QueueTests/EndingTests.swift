@@ -26,6 +26,17 @@ import Testing
     #expect(try await bench.field("batch:a", "place") == "batchd:queue:demo:extraction")
   }
 
+  @Test func whatEndedIsADuplicateUntilItIsToRunAgain() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    _ = try await bench.fcall("cancel", ["a"])
+    #expect(try await bench.admit(#"{"id":"a"}"#) == [.duplicate])
+    #expect(try await bench.field("batch:a", "status") == "cancelled")
+    #expect(try await bench.admit(#"{"id":"a","rerun":true}"#) == [.admitted])
+    #expect(try await bench.field("batch:a", "run") == "2")
+  }
+
   @Test func theNextDeadlineIsTheNearest() async throws {
     let bench = try await QueueBench()
     try await bench.register()
