@@ -60,6 +60,18 @@ import Testing
     #expect(try await expiry(bench, "batch:d") == -1)
   }
 
+  @Test func aLaterEndWithAShorterRetentionShortensNothing() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a","operation":"o"}"#, #"{"id":"b","operation":"o"}"#)
+    let lease = try await bench.claim()[0].lease
+    _ = try await bench.queue.fail(lease, delayMilliseconds: nil, error: "no", now: Self.start)
+    #expect(try await archive(bench, ended(bench)) == 1)
+    _ = try await bench.fcall("cancel", ["b", .integer(Self.start)])
+    #expect(try await archive(bench, ended(bench)) == 1)
+    #expect(try await expiry(bench, "progress:o") == Self.start + Self.keptFailed + 1_000)
+  }
+
   @Test func anEntryOfAnotherRunIsLeftAlone() async throws {
     let bench = try await QueueBench()
     try await bench.register()
