@@ -141,11 +141,11 @@ import Worker
 extension Sample {
   static func job(
     items: [String], stage: Stage, payload: JSON? = nil, cursor: JSON? = nil, run: Int = 1,
-    attempt: Int = 1, itemCount: Int? = nil
+    attempt: Int = 1, itemCount: Int? = nil, fence: Fence = Fence(epoch: 1, counter: 1)
   ) -> StageJob {
     StageJob(
       batch: "b1", operation: "op", account: "acme", pipeline: "workiz", stage: stage, run: run,
-      attempt: attempt, number: 1, fence: Fence(epoch: 1, counter: 1),
+      attempt: attempt, number: 1, fence: fence,
       items: items.map { Item(id: $0, value: .string($0)) }, itemCount: itemCount ?? items.count,
       payload: payload, cursor: cursor)
   }

@@ -11,8 +11,10 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
   private(set) var children = 0
   private(set) var listed = 0
   private(set) var isDone = false
-  /// The run whose ids are given out: a rerun's children need ids of their own.
-  private let run: Int
+  /// The fence under which the listing began: part of the children's ids. A rerun, and a new life of the id after its
+  /// retention (a refresh each week under one name), need children of their own: one that failed in an earlier life is
+  /// known for a month, and a child whose id is known is not made.
+  private let life: Fence
   /// The UUIDs of the page before.
   private var previous: [String] = []
 
@@ -26,7 +28,7 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
     children = integer("children") ?? 0
     listed = integer("listed") ?? 0
     isDone = cursor?["done"] == .bool(true)
-    run = integer("run") ?? job.run
+    life = cursor?["life"]?.string.flatMap { Fence($0) } ?? job.fence
     previous = cursor?["previous"]?.array?.compactMap(\.string) ?? []
   }
 
@@ -34,7 +36,7 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
   var cursor: [String: JSON] {
     [
       "page": .integer(Int64(page)), "children": .integer(Int64(children)),
-      "listed": .integer(Int64(listed)), "done": .bool(isDone), "run": .integer(Int64(run)),
+      "listed": .integer(Int64(listed)), "done": .bool(isDone), "life": .string("\(life)"),
       "previous": .array(previous.map { .string($0) }),
     ]
   }
@@ -99,11 +101,10 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
   private mutating func batches(_ uuids: [String], _ job: StageJob, _ size: Int) -> [JSON] {
     var payload = job.payload?.object ?? [:]
     payload["discover"] = nil
-    let prefix = run == 1 ? job.batch : "\(job.batch).r\(run)"
     return stride(from: 0, to: uuids.count, by: size).map { start in
       children += 1
       var envelope: [String: JSON] = [
-        "id": .string("\(prefix).\(children)"), "operation": .string(job.operation),
+        "id": .string("\(job.batch).\(life).\(children)"), "operation": .string(job.operation),
         "pipeline": .string(job.pipeline),
         "items": .array(uuids[start..<min(start + size, uuids.count)].map { .string($0) }),
       ]

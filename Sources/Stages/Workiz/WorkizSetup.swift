@@ -6,8 +6,8 @@ import Worker
 struct WorkizSetup: StageHandler {
   /// Tries of one page within an attempt.
   private static let maximumTries = 3
-  /// Leaves room in 128 characters for the run and the number of a child.
-  private static let maximumParentBytes = 108
+  /// Leaves room in 128 characters for the fence and the number of a child.
+  private static let maximumParentBytes = 96
 
   let client: WorkizClient
   let configuration: WorkizConfiguration
