@@ -43,7 +43,15 @@ struct Stack: Sendable {
   }
 
   /// Starts everything, runs `body`, and stops everything in order: the workers first, which hand back what they have.
+  /// - Throws: `UpError`, before anything is started, when a Redis runs in the folder already.
   func run(_ body: @escaping @Sendable () async throws -> Void) async throws {
+    // Two of them on one append-only file would ruin it, and the second would take the first one's socket.
+    if let pid = SocketOwner.pid(of: socket) {
+      throw UpError(
+        description:
+          "a Redis runs in \(folder) already, with pid \(pid): another batchd up uses the folder, or was killed there; name another --dir, or stop that one (kill \(pid))"
+      )
+    }
     try await redis.during {
       try await until("redis-server answers") { FileManager.default.fileExists(atPath: socket) }
       guard let simulator else { return try await runWorkers(body) }

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Foundation
+internal import Glibc
 internal import UnixSignals
 
 /// `batchd up`: everything on one machine.
@@ -57,7 +58,9 @@ struct UpCommand: AsyncParsableCommand {
     let simulation = try await simulation()
     let stack = try Stack(
       folder: folder, base: base, workers: workers ?? (chaos ? 4 : 1), simulation: simulation)
-    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+    // A terminal that is closed must not leave Redis and workers behind; nohup means that it may.
+    let stops: [UnixSignal] = Self.ignoresHangup ? [] : [.sighup]
+    let signals = await UnixSignalsSequence(trapping: stops + [.sigint, .sigterm])
     try await stack.run {
       if chaos, let simulation {
         try await ChaosRun(stack: stack, simulation: simulation, batches: batches).run(
@@ -69,6 +72,12 @@ struct UpCommand: AsyncParsableCommand {
       }
     }
     if dir == nil { try? FileManager.default.removeItem(atPath: folder) }
+  }
+
+  private static var ignoresHangup: Bool {
+    var action = sigaction()
+    sigaction(SIGHUP, nil, &action)
+    return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
   }
 
   private func simulation() async throws -> Simulation? {
