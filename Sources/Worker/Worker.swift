@@ -40,7 +40,9 @@ public struct Worker: Service, CustomStringConvertible {
   }
 
   private func work() async throws {
-    let boot = "\(configuration.lockReach)/\(getpid())-\(UInt32.random(in: 0 ..< .max))"
+    // The lock of the name holds for one spelling of Redis's address: of whoever uses another one it proves nothing.
+    let lock = "\(configuration.lockReach)/\(queue.displayName)"
+    let boot = "\(lock)/\(getpid())-\(UInt32.random(in: 0 ..< .max))"
     guard let recovered = try await start(boot: boot) else { return }
     let crew = Crew(
       configuration, queue: queue, store: store, systemd: systemd, boot: boot,

@@ -58,5 +58,34 @@ extension ProcessTests {
         await eventually("the name is free again") { heir.output.contains("worker started") }
       }
     }
+
+    /// The lock of the name does not hold: it is for one spelling. Each would take the other's work for a crash's, in turn,
+    /// until the batches fail as poison.
+    @Test func aSecondProcessThatSpellsRedisOtherwiseIsRefusedToo() async throws {
+      var settings = Site.Settings(jobs: 20)
+      settings.interval = 200
+      try await Site.with(settings) { site in
+        let account = site.world.accounts[0]
+        try await site.enqueue("b1", account: account.name, items: account.jobs.map(\.uuid))
+        let first = try site.worker("1")
+        await eventually("the batch runs") {
+          try await site.hash("batch:b1")["place"] == "batchd:leases"
+        }
+        let spelled = try String(contentsOfFile: site.configPath, encoding: .utf8)
+          .replacing("unix:///", with: "unix:///./")
+        let config = "\(site.folder.path)/spelled.toml"
+        try Data(spelled.utf8).write(to: URL(filePath: config))
+        let second = try Program(
+          "batchd", ["work", "--config", config, "--instance", "1"],
+          output: "\(site.folder.path)/spelled.log")
+        #expect(await second.exitStatus(within: .seconds(15)) == 69)
+        #expect(second.output.contains("pid \(first.pid)"), "\(second.output)")
+        await site.waitForEnd(of: ["b1"], within: .seconds(60))
+        #expect(first.isRunning, "\(first.output)")
+        let events = try await QueueEvent.all(site.client)
+        #expect(!events.contains { $0.name == "crashed" || $0.name == "handed_back" })
+        try site.expectRowsAreRight()
+      }
+    }
   }
 }
