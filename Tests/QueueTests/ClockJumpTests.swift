@@ -48,6 +48,24 @@ import Testing
     #expect(try await bench.queue.client.call(["EXISTS", "batchd:jumped"]).integer == 0)
   }
 
+  /// Who fails between a step forward and its discovery waits by the new clock already.
+  @Test func whatBeganToWaitAfterAStepForwardIsNotMoved() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"before"}"#, #"{"id":"after"}"#)
+    let claims = try await bench.claim(count: 2)
+    try #require(claims.map(\.lease.batch) == ["before", "after"])
+    _ = try await bench.queue.fail(
+      claims[0].lease, delayMilliseconds: 60_000, error: "no", now: Self.start)
+    let stepped = Self.start + 1_000 + Self.hour
+    _ = try await bench.queue.fail(
+      claims[1].lease, delayMilliseconds: 60_000, error: "no", now: stepped)
+    try await jump(bench, by: Self.hour, at: Self.start + 4_000)
+    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 4_000 + Self.hour)
+    #expect(try await due(bench, "before") == Self.start + 60_000 + Self.hour)
+    #expect(try await due(bench, "after") == stepped + 60_000)
+  }
+
   /// More than one tick takes over, and a second jump before the first is dealt with.
   @Test func manyDelayedBatchesFollowTwoJumps() async throws {
     let bench = try await QueueBench()

@@ -8,12 +8,16 @@
 -- second worker that saw the same restart, loss or jump finds the new epoch there. Leases of older epochs are lost
 -- and re-queued by tick, uncharged; gates of older epochs close for one interval at their next use. What is delayed
 -- follows the clock by as far as it jumped: at once into PREFIX:jumped, from where tick takes it in bounded steps.
+-- A jump is discovered at the next beat or tick of anybody.
+local DISCOVERED_WITHIN_MS = 60000
+
 local function jump(c, by)
   -- An earlier jump that tick has not dealt with to the end: rare, and then this costs what it did not do yet.
   while follow_clock(c) > 0 do end
   if call('EXISTS', c.delayed) == 1 then
     call('RENAME', c.delayed, c.p .. 'jumped')
-    call('HSET', c.p .. 'meta', 'jump_ms', integer(by))
+    call('HSET', c.p .. 'meta', 'jump_ms', integer(by), 'jump_from',
+      rfc3339(c.now - math.min(by, DISCOVERED_WITHIN_MS)))
   end
   -- Who was heard when, by the clock as it is now. What else was noted with the old time means nothing.
   local workers = call('ZRANGE', c.p .. 'workers', 0, -1, 'WITHSCORES')

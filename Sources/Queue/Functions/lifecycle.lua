@@ -271,20 +271,23 @@ local function outage_grace(c)
   return meta[1] and c.now < grace and grace or nil
 end
 
--- Takes delayed batches over a jump of the clock, some at a time: each waits as long as it would have. Only an
--- envelope's `at` means the clock as it is.
+-- Takes delayed batches over a jump of the clock, some at a time: each waits as long as it would have. An envelope's
+-- `at` means the clock as it is; and what began to wait between a step forward and its discovery (since jump_from, when
+-- the old clock had not come so far) waits by the new one already.
 -- Returns how many there were.
 local function follow_clock(c)
-  local by = call('HGET', c.p .. 'meta', 'jump_ms')
-  if not by and call('EXISTS', c.p .. 'jumped') == 0 then return 0 end
-  by = number(by)
+  local jump = call('HMGET', c.p .. 'meta', 'jump_ms', 'jump_from')
+  if not jump[1] and call('EXISTS', c.p .. 'jumped') == 0 then return 0 end
+  local by = number(jump[1])
+  local old_end = by > 0 and stamp(jump[2])
   local popped = call('ZPOPMIN', c.p .. 'jumped', 1000)
   for i = 1, #popped, 2 do
-    local b = call('HMGET', c.p .. 'batch:' .. popped[i], 'status', 'due_at')
-    local due = popped[i + 1] + ((b[1] == 'pending' and b[2]) and 0 or by)
+    local b = call('HMGET', c.p .. 'batch:' .. popped[i], 'status', 'due_at', 'updated_at')
+    local stays = (b[1] == 'pending' and b[2]) or (old_end and (stamp(b[3]) or '') > old_end)
+    local due = popped[i + 1] + (stays and 0 or by)
     call('ZADD', c.delayed, due == due and math.abs(due) < 1e15 and integer(due) or integer(c.now), popped[i])
   end
-  if #popped == 0 then call('HDEL', c.p .. 'meta', 'jump_ms') end
+  if #popped == 0 then call('HDEL', c.p .. 'meta', 'jump_ms', 'jump_from') end
   return #popped / 2
 end
 
