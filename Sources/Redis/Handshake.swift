@@ -25,13 +25,15 @@ enum Handshake {
     try Task.checkCancellation()
     do {
       try await call(["PING"], on: connection, configuration, deadline, remedy: nil)
-    } catch let error as RedisError where error.serverCode == "NOPERM" {
-      // An ACL without +ping has answered, which is all that was asked.
+    } catch let error as RedisError
+      where error.serverCode == "NOPERM" || error.serverCode == "MISCONF"
+    {
+      // An ACL without +ping has answered, which is all that was asked; so has a Redis that cannot write to its disk.
     } catch let error as RedisError where error.serverCode == "NOAUTH" {
       let remedy =
         role == .sentinel
         ? "give the Sentinels' own password: sentinel_password"
-        : "put user and password into the URL"
+        : "put user and password into the configuration, or into the URL"
       throw RedisError(code: .server, message: error.message + " — " + remedy)
     }
     try await role.verify(on: connection, deadline: deadline)

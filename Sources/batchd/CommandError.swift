@@ -61,12 +61,19 @@ struct CommandError: Error, Sendable, Equatable {
   private static func redis(_ error: RedisError) -> CommandError {
     if error.code == .configuration { return CommandError(.configuration, error.message) }
     switch error.serverCode {
+    case "" where ["NOAUTH", "WRONGPASS"].contains(where: error.message.contains):
+      return CommandError(.noPermission, error.message)
     case "":
       let hint = "is it running, and is this its address (--redis URL, or redis.url in the file)?"
       return CommandError(.unavailable, "\(error.message) — \(hint)")
     case "NOPERM", "NOAUTH", "WRONGPASS":
       return CommandError(
         .noPermission, "Redis refuses: \(error.message) — check user and password in the file")
+    case "WRONGTYPE":
+      return CommandError(
+        .unavailable,
+        "a key of the queue is of another type than it should be: batchd doctor names it, batchd doctor --repair sets it aside"
+      )
     default: return CommandError(.unavailable, "Redis refuses: \(error.message)")
     }
   }

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Foundation
 internal import Queue
+internal import Redis
 internal import Stores
 
 /// `batchd doctor [--repair]`
@@ -31,19 +32,35 @@ struct DoctorCommand: AsyncParsableCommand {
     let configuration = try common.configuration()
     let control = try await common.connect(configuration)
     var report = Control.Inspection()
-    let ofRedis = try await control.checkRedis(store: try await storeIdentity(configuration))
-    // Without functions nobody has worked here, and nobody can look.
-    if repair || !ofRedis.contains(where: { $0.key == "functions" }) {
-      report = try await control.inspect(repair: repair)
+    var store: String?
+    var around: [Finding] = []
+    do {
+      store = try await storeIdentity(configuration)
+    } catch let error as StoreError {
+      around = [
+        Finding(
+          "store", error.message,
+          remedy: "mend it; until then workers wait, and what has ended stays in Redis")
+      ]
     }
-    report.findings = ofRedis + report.findings
+    around += try await control.checkRedis(store: store)
+    // Without functions nobody has worked here, and nobody can look.
+    if repair || !around.contains(where: { $0.key == "functions" }) {
+      do {
+        report = try await control.inspect(repair: repair)
+      } catch let error as RedisError where error.serverCode == "MISCONF" && !around.isEmpty {
+        // It cannot write to its disk, as was found, and runs no function that might.
+      }
+    }
+    report.findings = around + report.findings
     try common.answer(Self.lines(report, repair: repair).joined(separator: "\n"), report)
     guard report.findings.allSatisfy(\.isRepaired) else { throw Self.unhealthy }
   }
 
-  /// Only what a configuration file names is this host's store, and only if it exists: looking makes none.
+  /// Only what a configuration file names is this host's store, and only if it exists: looking makes none. Whether workers
+  /// can use what this user may not write nobody knows.
   private func storeIdentity(_ configuration: Configuration) async throws -> String? {
-    guard common.redis == nil, FileManager.default.fileExists(atPath: configuration.store.path)
+    guard common.redis == nil, FileManager.default.isWritableFile(atPath: configuration.store.path)
     else { return nil }
     let store = try await SQLiteStore(path: configuration.store.path)
     let identity = try await store.identity()

@@ -32,6 +32,11 @@ final class CommandHarness: Sendable {
     try await start(arguments, input: input).outcome()
   }
 
+  /// Starts `batchd`, told of this Redis by the arguments alone.
+  func command(_ arguments: [String]) throws -> RunningCommand {
+    try RunningCommand(arguments, input: "", folder: redis.folder)
+  }
+
   /// Starts `batchd` on this Redis.
   func start(_ arguments: [String], input: String = "") throws -> RunningCommand {
     try RunningCommand(arguments + ["--redis", redis.url], input: input, folder: redis.folder)

@@ -176,4 +176,68 @@ import Worker
       return outcome.status == 0 && outcome.output.contains(" looked at: 0 findings")
     }
   }
+
+  /// A store that cannot be used is what is wrong, and no reason to look at nothing else.
+  @Test func aStoreThatCannotBeUsedIsAFinding() async throws {
+    let harness = try await CommandHarness()
+    let folder = try TemporaryFolder()
+    let store = try folder.write("no database", to: "store.sqlite")
+    let config = try folder.write(
+      """
+      [redis]
+      url = "\(harness.redis.url)"
+      [store]
+      path = "\(store)"
+      """, to: "config.toml")
+    let outcome = try await harness.command(["doctor", "--config", config]).outcome()
+    #expect(outcome.status == 1, "\(outcome.complaint)")
+    #expect(outcome.output.contains("store \(store): file is not a database"), "\(outcome.output)")
+    #expect(outcome.output.contains("keeps no append-only file"))
+    #expect(outcome.output.hasSuffix("0 keys looked at: 3 findings\n"), "\(outcome.output)")
+  }
+
+  /// Redis says neither which key it is nor what to do.
+  @Test func whoMeetsAKeyOfTheWrongTypeIsSentToTheDoctor() async throws {
+    let harness = try await CommandHarness(redisArguments: Self.arguments)
+    try await harness.withWorker(handler: .init { _, _ in nil }, {})
+    _ = try await harness.redis.cli("SET", "batchd:delayed", "x")
+    let status = try await harness.run("status")
+    #expect(status.status == 69)
+    #expect(
+      status.complaint.contains("batchd doctor --repair sets it aside"), "\(status.complaint)")
+    let (code, report) = try await Self.doctor(harness, "--repair")
+    #expect(code == 0 && report.finds("delayed", "", "is a string where a zset belongs"))
+    let after = try await harness.run("status")
+    #expect(after.status == 0, "\(after.complaint)")
+  }
+
+  /// A disk that is full: then Redis refuses even PING, and people need to be told.
+  @Test func aRedisThatCannotWriteIsAFindingAndCanBeLookedAt() async throws {
+    let harness = try await CommandHarness()
+    try await harness.withWorker(handler: .init { _, _ in nil }, {})
+    // A snapshot cannot take the place of a folder.
+    try FileManager.default.createDirectory(
+      atPath: "\(harness.redis.folder)/dump.rdb", withIntermediateDirectories: false)
+    _ = try await harness.redis.cli("CONFIG", "SET", "save", "3600 1")
+    _ = try await harness.redis.cli("BGSAVE")
+    await eventually("writes are refused") {
+      try await harness.redis.cli("SET", "x", "y").hasPrefix("MISCONF")
+    }
+    let outcome = try await harness.run("doctor")
+    #expect(outcome.status == 1, "\(outcome.complaint)")
+    #expect(outcome.output.contains("could not write its last snapshot"), "\(outcome.output)")
+    let status = try await harness.run("status")
+    #expect(status.status == 0, "\(status.complaint)")
+  }
+
+  @Test func aPasswordThatIsMissingOrWrongIsNoQuestionOfTheAddress() async throws {
+    let harness = try await CommandHarness()
+    _ = try await harness.redis.cli("CONFIG", "SET", "requirepass", "right")
+    let missing = try await harness.run("doctor")
+    #expect(missing.status == 77 && missing.complaint.contains("NOAUTH"), "\(missing.complaint)")
+    let url = harness.redis.url.replacing("unix://", with: "unix://default:wrong@")
+    let wrong = try await harness.command(["status", "--redis", url]).outcome()
+    #expect(wrong.status == 77 && wrong.complaint.contains("WRONGPASS"), "\(wrong.complaint)")
+    #expect(!(missing.complaint + wrong.complaint).contains("is it running"))
+  }
 }
