@@ -62,6 +62,26 @@ import Testing
     }
   }
 
+  @Test func aDeadlineFurtherAwayThanAnHourIsClamped() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    func take() async throws -> [RedisValue] {
+      try await bench.fcall(
+        "gate_take", [1, "g", 1_000, 15, 9_000_000, "", "", .integer(Self.start)]
+      ).array ?? []
+    }
+    _ = try await take()
+    let far = RedisArgument.integer(Self.start + 86_400_000)
+    _ = try await bench.queue.client.call([
+      "HSET", "batchd:gate:g", "next_ms", far, "free_ms", far,
+    ])
+    let opens = Self.start + 3_600_000
+    #expect(try await take()[2].integer == opens)
+    let confirmed = try await bench.fcall(
+      "gate_confirm", [1, "g", .integer(opens), 0, 1_000, 15, "", "", .integer(opens)])
+    #expect(confirmed.array?[0].text == "granted")
+  }
+
   /// Nobody knows when the last permission was.
   @Test func aGarbledOneIsClosedForTheLongerInterval() async throws {
     let bench = try await QueueBench()
