@@ -54,6 +54,9 @@ import Testing
     _ = try await bench.fcall("cancel", ["b"])
     #expect(try await bench.field("progress:o", "finished_at") != nil)
     #expect(try await bench.events("operation_finished") == 1)
+    #expect(try await bench.events("operation_reopened") == 0)
+    _ = try await bench.fcall("retry", ["b"])
+    #expect(try await bench.events("operation_reopened") == 1)
   }
 
   @Test func aRetryBeginsInAStageOfItsPipeline() async throws {

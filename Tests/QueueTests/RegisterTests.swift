@@ -29,6 +29,18 @@ import Testing
     #expect(late?.message == "TWIN worker w1 was started again elsewhere (boot 2)")
   }
 
+  /// A clone bears the name of its host as well: only the reach of the lock tells them apart.
+  @Test func aCloneOfTheHostIsRefused() async throws {
+    let first = try await QueueBench()
+    try await first.register(boot: "one/1")
+    let clone = try await QueueBench(on: first.redis)
+    let error = await #expect(throws: QueueError.self) {
+      try await clone.register(boot: "other/2", now: QueueBench.start + 29_999)
+    }
+    #expect(error?.code == .twin)
+    try await first.register(boot: "one/3", now: QueueBench.start + 29_999)
+  }
+
   @Test func aProcessThatRegistersAgainKeepsWhatItHas() async throws {
     let bench = try await QueueBench()
     try await bench.register()

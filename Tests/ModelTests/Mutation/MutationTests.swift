@@ -15,7 +15,7 @@ struct MutationTests {
     let sources = try FunctionSources()
     let all = Mutant.all(of: sources)
     #expect(all.count > 100)
-    let fault = await Self.killer(of: sources)
+    let fault = try await Self.killer(of: sources)
     try #require(fault == nil, "the unchanged functions do not pass")
     let base =
       Self.environment["BATCHD_SEED"].flatMap { UInt64($0) }
@@ -52,7 +52,7 @@ struct MutationTests {
         guard let mutant = waiting.popFirst() else { return }
         group.addTask {
           let start = ContinuousClock.now
-          let killer = await killer(of: mutant.sources)
+          let killer = try await killer(of: mutant.sources)
           let seconds = (ContinuousClock.now - start).components.seconds
           print("\(mutant) … \(killer ?? "SURVIVES"), \(seconds) s")
           return Verdict(mutant: mutant, killer: killer)
@@ -69,7 +69,7 @@ struct MutationTests {
   }
 
   /// Who finds fault with these functions, the cheapest judges first.
-  private static func killer(of sources: FunctionSources) async -> String? {
+  private static func killer(of sources: FunctionSources) async throws -> String? {
     do {
       // A server of its own: a mutant may never return.
       let functions = try await FunctionServer(library: sources.library)
@@ -84,6 +84,9 @@ struct MutationTests {
         if let killer = try await functions.failingQueueTest(sources, tests) { return killer }
       }
       return try await functions.simulate(seeds: 11...40)
+    } catch let error as ChildProcess.Failure {
+      // A judge that cannot work has seen nothing.
+      throw error
     } catch {
       return "\("\(error)".prefix(100))"
     }
