@@ -65,6 +65,8 @@ import Testing
       ])
     }
     let stage = garbled == nil ? "extraction" : "validation"
+    // From a later stage it would leave items undone.
+    await #expect(throws: RedisError.self) { try await bench.fcall("retry", ["a", "persistence"]) }
     #expect(try await bench.fcall("retry", ["a"]).text == "retrying run 2 from \(stage)")
   }
 

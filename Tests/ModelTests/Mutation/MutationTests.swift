@@ -69,24 +69,27 @@ struct MutationTests {
   }
 
   /// Who finds fault with these functions, the cheapest judges first.
+  /// - Throws: when a judge cannot work, which says nothing of the functions.
   private static func killer(of sources: FunctionSources) async throws -> String? {
+    let functions: FunctionServer
     do {
       // A server of its own: a mutant may never return.
-      let functions = try await FunctionServer(library: sources.library)
+      functions = try await FunctionServer(library: sources.library)
       for seed in 1...3 as ClosedRange<UInt64> {
         if try await WalkTests.walk(seed: seed, on: functions.connection) != nil {
           return "walk, seed \(seed)"
         }
       }
       if let killer = try await functions.simulate(seeds: 1...10) { return killer }
-      // The sweeps through all hostile keys and records last: they take most of the time.
-      for tests in ["'^QueueTests\\.' --skip '^QueueTests\\.Hostile'", "'^QueueTests\\.Hostile'"] {
-        if let killer = try await functions.failingQueueTest(sources, tests) { return killer }
-      }
+    } catch {
+      return "\("\(error)".prefix(100))"
+    }
+    // The sweeps through all hostile keys and records last: they take most of the time.
+    for tests in ["'^QueueTests\\.' --skip '^QueueTests\\.Hostile'", "'^QueueTests\\.Hostile'"] {
+      if let killer = try await functions.failingQueueTest(sources, tests) { return killer }
+    }
+    do {
       return try await functions.simulate(seeds: 11...40)
-    } catch let error as ChildProcess.Failure {
-      // A judge that cannot work has seen nothing.
-      throw error
     } catch {
       return "\("\(error)".prefix(100))"
     }
