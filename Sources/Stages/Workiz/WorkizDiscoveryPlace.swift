@@ -66,7 +66,7 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
       envelope["has_more"].flatMap(Lenient.bool) ?? (data.count == WorkizRequest.recordsPerPage)
     isDone = !hasMore
     let found = envelope["found"].flatMap(Lenient.integer) ?? 0
-    if isDone, page > 1, listed <= found - WorkizRequest.recordsPerPage {
+    if isDone, page > 1, listed + WorkizRequest.recordsPerPage <= found {
       throw Self.wrongUnit(configuration.offsetUnit, "\(listed) jobs came of \(found)")
     }
     if page >= Self.maximumPages, hasMore {
