@@ -48,8 +48,8 @@ public final class Adoption: Sendable {
   /// The epoch in force; 0 before the first adoption.
   public var epoch: Int { state.withLock { $0.epoch } }
 
-  /// What this worker registered with before the epoch in force began: Redis may have forgotten it, or remember an
-  /// earlier life in its place.
+  /// What this worker registered with, when Redis may have forgotten it or remember an earlier life in its place: before
+  /// the epoch in force began, or until the doubt of it.
   var staleRegistration: [RedisArgument]? {
     state.withLock { state in
       guard let last = state.registration, last.epoch != state.epoch else { return nil }
@@ -60,6 +60,16 @@ public final class Adoption: Sendable {
   /// Notes that this worker registered so in `epoch`.
   func noteRegistration(_ arguments: [RedisArgument], in epoch: Int) {
     state.withLock { $0.registration = (arguments, epoch) }
+  }
+
+  /// Has the worker register again before its next call.
+  /// - Returns: false when it never did.
+  func doubtRegistration() -> Bool {
+    state.withLock { state in
+      // There is no epoch 0.
+      state.registration?.epoch = 0
+      return state.registration != nil
+    }
   }
 
   /// Runs `body` whenever a connection found a new epoch: every lease of the old one is lost.

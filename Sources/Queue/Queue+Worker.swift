@@ -94,8 +94,6 @@ extension Queue {
     public let nextDeadline: Int?
     /// Broken records that anybody met since the prefix began; the event `broken` tells of each.
     public let broken: Int
-    /// Whether Redis still knows what `register` said.
-    public let isRegistered: Bool
   }
 
   /// Renews `leases` and says that the worker lives.
@@ -115,7 +113,7 @@ extension Queue {
     for (name, value) in counters { arguments += [.text(name), .integer(value)] }
     let sent = ContinuousClock.now
     let reply = try await call("renew", arguments, now: now)
-    guard let parts = reply.array, parts.count == 9, let time = parts[0].integer,
+    guard let parts = reply.array, parts.count == 8, let time = parts[0].integer,
       let deadline = parts[1].integer, let outbox = parts[2].integer,
       let states = parts[4].array, states.count == leases.count,
       let waiting = parts[5].array, waiting.count == 2 * lists.count,
@@ -130,8 +128,7 @@ extension Queue {
         (waiting[$0].integer ?? 0, waiting[$0 + 1].integer ?? 0)
       },
       enqueued: enqueued, outbox: outbox, paused: parts[3].textSet,
-      nextDeadline: deadline == 0 ? nil : deadline, broken: broken,
-      isRegistered: parts[8].integer == 1)
+      nextDeadline: deadline == 0 ? nil : deadline, broken: broken)
   }
 
   /// Whether Redis's clock, read in the reply to a call sent at `sent`, runs on as it did. When it jumped, a new epoch

@@ -48,6 +48,7 @@ public struct Queue: Sendable {
     try await repeated("batchd_\(function)", waitsForMemory: waitsForMemory) {
       // Until Redis knows this worker again, it may reject entries of its pipelines and take its beat for a twin's.
       if function != "register", let registration = adoption.staleRegistration {
+        logger.notice("Redis may have forgotten this worker; registering again")
         _ = try await callOnce("register", registration, now: now)
       }
       return try await callOnce(function, arguments, now: now)
@@ -93,8 +94,9 @@ public struct Queue: Sendable {
 
   /// Does what makes the call worth repeating, or throws.
   private func recover(from error: RedisError, _ name: String, waits: inout Int) async throws {
-    if error.serverCode == "EPOCH" {
-      try await readopt()
+    let isForgotten = error.serverCode == "UNREGISTERED" && adoption.doubtRegistration()
+    if error.serverCode == "EPOCH" || isForgotten {
+      if !isForgotten { try await readopt() }
       // The first time it helps; what does not must not be asked for in a tight loop.
       if waits == 0 {
         waits = 1

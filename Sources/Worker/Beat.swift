@@ -11,8 +11,6 @@ struct Beat: Sendable {
   let blockedIntake: BlockedConnection
   let configuration: WorkerConfiguration
   let watchdog: Watchdog
-  /// Says again what Redis has forgotten.
-  let register: @Sendable () async throws -> Void
   let logger: Logger
 
   /// - Throws: `QueueError` with `.twin` when another process has this worker's name.
@@ -79,10 +77,6 @@ struct Beat: Sendable {
     if state.takeReconnect() {
       for connection in blocked.values { await connection.rearm(olderThan: .zero) }
       await blockedIntake.rearm(olderThan: .zero)
-    }
-    if !beat.isRegistered {
-      logger.error("Redis has lost this worker's registration; registering again")
-      try await register()
     }
     return beat
   }

@@ -22,7 +22,7 @@ struct Crew: Sendable {
 
   init(
     _ configuration: WorkerConfiguration, queue: Queue, store: any ResultsStore, systemd: Systemd,
-    boot: String, register: @escaping @Sendable () async throws -> Void, logger: Logger
+    boot: String, logger: Logger
   ) {
     self.configuration = configuration
     self.queue = queue
@@ -47,7 +47,7 @@ struct Crew: Sendable {
       drainMilliseconds: configuration.drainMilliseconds, logger: logger)
     beat = Beat(
       queue: queue, state: state, boot: boot, blocked: blocked, blockedIntake: blockedIntake,
-      configuration: configuration, watchdog: watchdog, register: register, logger: logger)
+      configuration: configuration, watchdog: watchdog, logger: logger)
     outbox = Outbox(queue: queue, state: state, store: store, logger: logger)
   }
 

@@ -46,7 +46,7 @@ public struct Worker: Service, CustomStringConvertible {
     guard let recovered = try await start(boot: boot) else { return }
     let crew = Crew(
       configuration, queue: queue, store: store, systemd: systemd, boot: boot,
-      register: { try await register(boot: boot) }, logger: logger)
+      logger: logger)
     // Every lease of the old epoch is lost: the handlers must hear it, and tick puts their batches back.
     queue.adoption.onNewEpoch {
       crew.state.hurryBeat()

@@ -77,9 +77,8 @@ struct RealProtocol {
       "register",
       [
         .integer(epoch), self.worker(worker), .integer(boots[worker]), "host", 1, "version",
-        "store",
-        2,
-        "w:setup w:extraction", 1, "w", "setup,extraction", "extraction", 0,
+        "store", 2, "w:setup w:extraction", 1, "w", "setup,extraction", "extraction", 1,
+        "quiet_ms", 3_600_000,
       ])
   }
 

@@ -14,6 +14,18 @@ import Testing
     #expect(try await bench.queue.client.call(["EXISTS", "batchd:delayed"]).integer == 0)
   }
 
+  @Test func whatHasEndedIsSaidToHaveEnded() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a","operation":"o"}"#)
+    _ = try await bench.fcall("cancel", ["a"])
+    let error = await #expect(throws: RedisError.self) { try await bench.fcall("cancel", ["a"]) }
+    #expect(error?.serverCode == "ENDED")
+    #expect(
+      try await bench.fcall("cancel", ["operation:o"]).text
+        == "cancelled 0, cancelling 0, ended before 1")
+  }
+
   @Test func aLargeOperationIsCancelledFromItsFirstMemberToItsLast() async throws {
     let bench = try await QueueBench()
     try await bench.register()

@@ -65,7 +65,8 @@ import Testing
     #expect(try await bench.queue.client.call(["HGETALL", "batchd:batch:a"]) == before)
   }
 
-  @Test func leasesOfAnOlderEpochAreLostAndReturnedUncharged() async throws {
+  @Test(arguments: [0, QueueBench.lease])
+  func leasesOfAnOlderEpochAreLostAndReturnedUncharged(after age: Int) async throws {
     let bench = try await QueueBench()
     try await bench.register()
     try await bench.admit(#"{"id":"a"}"#, #"{"id":"b"}"#, #"{"id":"c"}"#)
@@ -85,7 +86,7 @@ import Testing
       Issue.record("a lease of an older epoch was settled: \(finished[0])")
       return
     }
-    let tick = try await bench.queue.tick(maxCrashes: 3, now: QueueBench.start)
+    let tick = try await bench.queue.tick(maxCrashes: 3, now: QueueBench.start + age)
     #expect(tick.moved == 2)
     #expect(Set(try await bench.list("queue:demo:extraction").suffix(2)) == ["a", "b"])
     #expect(try await bench.list("queue:demo:extraction").first == "c")

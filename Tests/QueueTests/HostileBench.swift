@@ -93,13 +93,12 @@ struct HostileBench {
 
   /// What a worker does at each beat.
   func beat() async throws {
-    let beat = try await bench.queue.renew(
+    _ = try await bench.queue.renew(
       [], boot: "1", lists: [QueueBench.list], counters: [("finished", 1)],
       leaseMilliseconds: QueueBench.lease, now: now)
-    if !beat.isRegistered { try await bench.register(now: now) }
   }
 
-  /// A batch of somebody else, admitted by a worker that registers again when it is told to.
+  /// A batch of somebody else.
   mutating func admitGood() async throws {
     let envelope = named(#"{"id":"good#","account":"good","items":["A"]}"#)
     do {
@@ -108,10 +107,6 @@ struct HostileBench {
       // Whoever pushes is told so, until the next worker looks.
       _ = try await bench.queue.intake(count: 1, now: now)
       try await bench.admit(envelope, now: now)
-    } catch let error as QueueError where error.message.hasPrefix("UNREGISTERED") {
-      try await beat()
-      let entries = try await bench.queue.intake(count: 100, now: now)
-      _ = try await bench.queue.admit(entries, defaultPipeline: "demo", now: now)
     }
   }
 

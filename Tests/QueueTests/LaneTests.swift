@@ -15,11 +15,17 @@ import Testing
     #expect(try await bench.field("batch:c", "place") == "batchd:lane:demo:x")
   }
 
-  @Test func aWaiterThatWasCancelledAndDelayedIsPassedOver() async throws {
+  /// `a` holds the lane, `b` and `c` wait in it.
+  private func three() async throws -> QueueBench {
     let bench = try await QueueBench()
     try await bench.register()
     try await bench.admit(
       #"{"id":"a","account":"x"}"#, #"{"id":"b","account":"x"}"#, #"{"id":"c","account":"x"}"#)
+    return bench
+  }
+
+  @Test func aWaiterThatWasCancelledAndDelayedIsPassedOver() async throws {
+    let bench = try await three()
     _ = try await bench.fcall("cancel", ["b"])
     try await bench.admit(#"{"id":"b","account":"x","rerun":true,"delay":60}"#)
     #expect(try await bench.field("batch:b", "place") == "batchd:delayed")
@@ -29,10 +35,7 @@ import Testing
   }
 
   @Test func aWaiterThatIsBrokenIsPassedOver() async throws {
-    let bench = try await QueueBench()
-    try await bench.register()
-    try await bench.admit(
-      #"{"id":"a","account":"x"}"#, #"{"id":"b","account":"x"}"#, #"{"id":"c","account":"x"}"#)
+    let bench = try await three()
     _ = try await bench.queue.client.call(["HSET", "batchd:batch:b", "run", "x"])
     _ = try await bench.fcall("cancel", ["a"])
     #expect(try await bench.field("lanes", "demo:x") == "c")

@@ -127,6 +127,17 @@ import Testing
     #expect(try await bench.list("queue:demo:extraction") == ["queued"])
   }
 
+  @Test(arguments: ["leases", "delayed"])
+  func whatIsDueInAZsetThatIsNotItsPlaceOnlyLeavesIt(zset: String) async throws {
+    let bench = try await seeded(#"{"id":"queued"}"#)
+    try await redis(bench, "ZADD", .text("batchd:\(zset)"), .integer(Self.start), "queued")
+    #expect(try await bench.queue.tick(maxCrashes: 3, now: Self.start).moved == 0)
+    #expect(try await score(bench, zset, "queued") == nil)
+    #expect(try await bench.field("batch:queued", "place") == "batchd:queue:demo:extraction")
+    #expect(try await bench.field("batch:queued", "crashes") == nil)
+    #expect(try await bench.list("queue:demo:extraction") == ["queued"])
+  }
+
   @Test func aLargeOperationIsWalkedInStepsFromItsBeginning() async throws {
     let bench = try await seeded(#"{"id":"a","operation":"o"}"#)
     let others: [RedisArgument] = (0..<550).map { .text("expired\($0)") }

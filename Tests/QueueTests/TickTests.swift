@@ -103,6 +103,19 @@ import Testing
     #expect(try await bench.queue.client.call(["TTL", "batchd:worker:dead"]).integer == -1)
   }
 
+  @Test func aListThatIsNoneTakesNoIntakeWithIt() async throws {
+    let bench = try await QueueBench("dead")
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    let queue = RedisArgument.text("batchd:queue:demo:extraction")
+    let intake = "intake:dead:demo:extraction"
+    _ = try await bench.queue.client.call(["RENAME", queue, .text("batchd:\(intake)")])
+    _ = try await bench.queue.client.call(["SET", queue, "not a list"])
+    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 30_001)
+    #expect(try await bench.list("queue:demo:extraction") == ["a"])
+    #expect(try await bench.queue.client.call(["KEYS", "batchd:aside:*"]).array?.count == 1)
+  }
+
   @Test func idsThatHaveNoPlaceInAListAreDroppedWithAnEvent() async throws {
     let bench = try await QueueBench()
     try await bench.register()

@@ -44,7 +44,9 @@ public final class FaultyProxy: Sendable {
   public init(at path: String, to target: String) throws {
     self.path = path
     self.target = target
-    let listener = try Self.listen(path)
+    guard let listener = listenUnix(path) else {
+      throw ChildProcess.Failure(description: "cannot listen at \(path)")
+    }
     // A thread and no task: it waits in poll, and a pool of two threads has none to spare.
     var thread = pthread_t()
     let worker = Unmanaged.passRetained(
@@ -76,21 +78,5 @@ public final class FaultyProxy: Sendable {
       state.cut += done.cut
       return state.fault
     }
-  }
-
-  private static func listen(_ path: String) throws -> Int32 {
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    let code = withUnsafePointer(to: address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-        bind(descriptor, pointer, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
-    guard code == 0, Glibc.listen(descriptor, 512) == 0 else {
-      throw ChildProcess.Failure(description: "cannot listen at \(path)")
-    }
-    return descriptor
   }
 }

@@ -18,14 +18,25 @@ public func freePort() throws -> Int {
 }
 
 /// A connected Unix socket, or nil if nobody listens.
-func connectUnix(_ path: String) -> Int32? {
+func connectUnix(_ path: String) -> Int32? { openUnix(path, connect) }
+
+/// A Unix socket at which connections can be accepted, or nil if the path is taken.
+func listenUnix(_ path: String) -> Int32? {
+  openUnix(path) { descriptor, address, size in
+    bind(descriptor, address, size) == 0 ? listen(descriptor, 512) : -1
+  }
+}
+
+private func openUnix(
+  _ path: String, _ use: (Int32, UnsafePointer<sockaddr>?, socklen_t) -> Int32
+) -> Int32? {
   let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
   var address = sockaddr_un()
   address.sun_family = sa_family_t(AF_UNIX)
   withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
   let code = withUnsafePointer(to: address) { pointer in
     pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-      connect(descriptor, pointer, socklen_t(MemoryLayout<sockaddr_un>.size))
+      use(descriptor, pointer, socklen_t(MemoryLayout<sockaddr_un>.size))
     }
   }
   if code == 0 { return descriptor }

@@ -7,23 +7,9 @@ import Worker
 
 /// Two machines of one name: a cloned machine id, and the same instance name on both.
 @Suite struct CloneTests {
-  /// Registers as the worker w1 of another machine that calls itself by the same host name.
+  /// The worker w1 of another machine that calls itself by the same host name.
   private func clone(_ harness: WorkerHarness) async throws -> ConnectedQueue {
-    let other = try harness.queue("w1")
-    try await register(other.queue, boot: "another-boot.1/77-1")
-    return other
-  }
-
-  private func register(_ queue: Queue, boot: String) async throws {
-    try await queue.register(
-      boot: boot, host: "test", pid: 77, version: "test", store: try await identity(queue),
-      slots: 1, quietMilliseconds: 3_600_000,
-      pipelines: [.init(name: "demo", stages: [.extraction], counts: .extraction)])
-  }
-
-  /// Whatever store is on record; the harness's worker takes it over.
-  private func identity(_ queue: Queue) async throws -> String {
-    try await queue.client.call(["HGET", "batchd:store", "identity"]).text ?? "unset"
+    try await harness.registered("w1", boot: "another-boot.1/77-1")
   }
 
   private func beat(_ queue: Queue, _ leases: [Lease]) async throws -> [LeaseState] {
@@ -38,18 +24,9 @@ import Worker
     let harness = try await WorkerHarness()
     let log = LogRecorder()
     let first = try await clone(harness)
-    _ = try await harness.redis.cli("DEL", "batchd:store")
     try await harness.enqueue(#"{"id":"a"}"#, #"{"id":"b"}"#)
-    let entries = try await first.queue.intake(count: 2)
-    _ = try await first.queue.admit(entries, defaultPipeline: "demo")
-    let list = StageList(pipeline: "demo", stage: .extraction)
-    guard
-      case .batches(let claims) = try await first.queue.claim(
-        list, count: 1, leaseMilliseconds: 15_000)
-    else {
-      Issue.record("paused")
-      return
-    }
+    try await first.admit()
+    let claims = try await first.claim(count: 1, leaseMilliseconds: 15_000)
     _ = try await harness.redis.cli(
       "LMOVE", "batchd:queue:demo:extraction", "batchd:intake:w1:demo:extraction", "RIGHT", "LEFT")
     let second = try harness.worker("w1", [.demo { _, _ in nil }], logger: log.logger)
@@ -71,12 +48,9 @@ import Worker
     let harness = try await WorkerHarness()
     let log = LogRecorder()
     let first = try await clone(harness)
-    _ = try await harness.redis.cli("DEL", "batchd:store")
     try await harness.enqueue(#"{"id":"a"}"#)
-    let entries = try await first.queue.intake(count: 2)
-    _ = try await first.queue.admit(entries, defaultPipeline: "demo")
-    _ = try await first.queue.claim(
-      StageList(pipeline: "demo", stage: .extraction), count: 1, leaseMilliseconds: 600_000)
+    try await first.admit()
+    _ = try await first.claim(count: 1, leaseMilliseconds: 600_000)
     let second = try harness.worker("w1", [.demo { _, _ in nil }], logger: log.logger)
     await eventually("it waits whether the other lives") {
       log.contains("another worker of this name")

@@ -12,24 +12,16 @@ import Worker
 @Suite struct PoisonTests {
   @Test func aBatchThatKillsItsWorkerEachTimeFailsAloneAmong256Running() async throws {
     let harness = try await WorkerHarness()
-    let queue = try harness.queue("setup")
     // All wait in the list before the first worker starts.
-    try await queue.queue.register(
-      boot: "setup", host: "test", pid: 1, version: "test", store: harness.store.identity(),
-      slots: 0, quietMilliseconds: 60_000,
-      pipelines: [.init(name: "demo", stages: [.extraction], counts: .extraction)])
+    let setup = try await harness.registered("setup")
     _ = try await harness.redis.shell(
       """
       for i in $(seq 255); do echo "LPUSH batchd:enqueue '{\\"id\\":\\"b$i\\",\\"operation\\":\\"o\\"}'"
       [ $i = 100 ] && echo "LPUSH batchd:enqueue '{\\"id\\":\\"bad\\",\\"operation\\":\\"o\\"}'"
       done | rcli
       """)
-    while true {
-      let entries = try await queue.queue.intake(count: 64)
-      if entries.isEmpty { break }
-      _ = try await queue.queue.admit(entries, defaultPipeline: "demo")
-    }
-    try await queue.queue.leave()
+    try await setup.admit()
+    try await setup.queue.leave()
     #expect(try await harness.redis.cli("LLEN", "batchd:queue:demo:extraction") == "256")
 
     for life in 1...3 {
@@ -62,19 +54,10 @@ import Worker
   /// Three whose worker went away: each waits, after its first checkpoint, for the others to come as far.
   @Test func aSuspectThatMadeProgressLetsTheNextOneBegin() async throws {
     let harness = try await WorkerHarness()
-    let ghost = try harness.queue("ghost")
-    try await ghost.queue.register(
-      boot: "ghost", host: "test", pid: 1, version: "test", store: harness.store.identity(),
-      slots: 3, quietMilliseconds: 60_000,
-      pipelines: [.init(name: "demo", stages: [.extraction], counts: .extraction)])
+    let ghost = try await harness.registered("ghost")
     for id in ["a", "b", "c"] { try await harness.enqueue(#"{"id":"\#(id)","items":["x"]}"#) }
-    let entries = try await ghost.queue.intake(count: 9)
-    _ = try await ghost.queue.admit(entries, defaultPipeline: "demo")
-    let list = StageList(pipeline: "demo", stage: .extraction)
-    guard
-      case .batches(let claims) = try await ghost.queue.claim(
-        list, count: 3, leaseMilliseconds: 200)
-    else { throw CancellationError() }
+    try await ghost.admit()
+    let claims = try await ghost.claim(count: 3, leaseMilliseconds: 200)
     #expect(claims.count == 3)
     let arrived = Mutex(0)
     let worker = try harness.worker(

@@ -27,9 +27,14 @@ final class WorkerHarness: Sendable {
     try RunningWorker(redis.url, store, name, pipelines, logger: logger, adjust)
   }
 
-  /// A queue for a test that speaks the protocol itself, connected until `stop` is called.
-  func queue(_ name: String = "w1", limits: Limits = Limits()) throws -> ConnectedQueue {
-    ConnectedQueue(try .test(redis.url, store, name, limits))
+  /// The queue of a worker that is only a name, registered for the pipeline `demo`.
+  func registered(_ name: String, boot: String = "1") async throws -> ConnectedQueue {
+    let connected = ConnectedQueue(try .test(redis.url, store, name, Limits()))
+    try await connected.queue.register(
+      boot: boot, host: "test", pid: 77, version: "test", store: store.identity(), slots: 1,
+      quietMilliseconds: 3_600_000,
+      pipelines: [.init(name: "demo", stages: [.extraction], counts: .extraction)])
+    return connected
   }
 
   func enqueue(_ envelopes: String...) async throws {
@@ -115,6 +120,20 @@ final class ConnectedQueue: Sendable {
   }
 
   deinit { task.cancel() }
+
+  /// Admits all that was enqueued.
+  func admit() async throws {
+    while case let entries = try await queue.intake(count: 64), !entries.isEmpty {
+      _ = try await queue.admit(entries, defaultPipeline: "demo")
+    }
+  }
+
+  func claim(count: Int, leaseMilliseconds: Int) async throws -> [Claim] {
+    let list = StageList(pipeline: "demo", stage: .extraction)
+    let claimed = try await queue.claim(list, count: count, leaseMilliseconds: leaseMilliseconds)
+    guard case .batches(let claims) = claimed else { throw CancellationError() }
+    return claims
+  }
 }
 
 /// A worker under way in a task of its own.

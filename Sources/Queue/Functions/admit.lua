@@ -91,8 +91,7 @@ define('admit', function(p, args)
   local c = open(p, args[at])
   guard(c, epoch)
   if call('HLEN', p .. 'pipelines') == 0 then
-    refuse('UNREGISTERED', 'no pipeline is registered: ' .. p .. 'pipelines is gone; workers register again at their '
-      .. 'next beat')
+    refuse('UNREGISTERED', 'no pipeline is registered: ' .. p .. 'pipelines is gone')
   end
   local key, answers = p .. 'intake:' .. args[2] .. ':enqueue', {}
   for i, entry in ipairs(entries) do

@@ -28,7 +28,7 @@ local function jump(c, by)
       call('ZADD', c.p .. 'workers', integer(moved), workers[i])
     end
   end
-  call('HDEL', c.p .. 'meta', 'outage_ms', 'scan_at')
+  call('HDEL', c.p .. 'meta', 'outage_ms')
 end
 
 define('adopt', function(p, args)

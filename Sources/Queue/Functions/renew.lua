@@ -1,11 +1,11 @@
 -- batchd_renew: one worker's beat. Renews its leases, tells what became of each, shows what it needs to know.
 -- FCALL batchd_renew 1 PREFIX EPOCH WORKER BOOT LEASE_MS RUNNING N {ID FENCE}*N L {PIPELINE:STAGE}*L
 --       C {COUNTER VALUE}*C [NOW]
--- -> [NOW, NEXT_DEADLINE, OUTBOX, [PAUSED...], [LEASE...], [BACKLOG, SUSPECTS]*L, ENQUEUED, BROKEN, REGISTERED]
+-- -> [NOW, NEXT_DEADLINE, OUTBOX, [PAUSED...], [LEASE...], [BACKLOG, SUSPECTS]*L, ENQUEUED, BROKEN]
 --    LEASE 'held', 'lost' or 'cancelled' (the batch ended by this call); BACKLOG counts list and own intake;
 --    NEXT_DEADLINE Unix ms of the next thing for tick, 0 for none; ENQUEUED entries waiting to be admitted;
---    BROKEN broken records met since the prefix began, see the events; REGISTERED 0 when the caller must register again
--- -> error TWIN when another process beats under this worker's name
+--    BROKEN broken records met since the prefix began, see the events
+-- -> errors: TWIN (another process beats under this worker's name), UNREGISTERED (register again, then renew)
 local function renew_one(c, id, fence, expiry)
   local b = load(c, id)
   if not b or not holds(c, b, fence) then return 'lost' end
@@ -45,6 +45,9 @@ define('renew', function(p, args)
   if known[1] and known[1] ~= boot then
     refuse('TWIN', 'worker ' .. worker .. ' was started again elsewhere (boot ' .. known[1] .. ')')
   end
+  if not known[1] or not known[2] or not is_registered(c, args, l_at + 1, l) then
+    refuse('UNREGISTERED', 'what worker ' .. worker .. ' registered is gone from ' .. p)
+  end
   note_outage(c)
   local expiry, leases = integer(c.now + lease_ms), {}
   for i = 1, n do
@@ -68,6 +71,5 @@ define('renew', function(p, args)
   end
   return { c.now, next_deadline(c), call('XLEN', p .. 'ended'), call('SMEMBERS', p .. 'paused'), leases,
     waiting, call('LLEN', p .. 'enqueue') + call('LLEN', p .. 'intake:' .. worker .. ':enqueue'),
-    number(call('HGET', p .. 'stats', 'broken')),
-    (known[1] and known[2] and is_registered(c, args, l_at + 1, l)) and 1 or 0 }
+    number(call('HGET', p .. 'stats', 'broken')) }
 end)

@@ -39,13 +39,17 @@ extension Simulation {
     return try await ask(.register(boot: worker.boot), at) != nil
   }
 
-  /// Returns nil when another epoch has begun, which the worker now knows.
+  /// Returns nil when another epoch has begun, which the worker now knows, or when it must register again.
   private mutating func ask(_ request: Request, _ at: Int) async throws -> RedisValue? {
     let worker = workers[at]
     let (name, arguments) = request.call(
       by: worker, expectedNow: worker.expectedNow(at: monotonic))
     let reply = try await call(name, [.integer(worker.epoch)] + arguments)
     if case .error(let error) = reply {
+      if error.serverCode == "UNREGISTERED" {
+        workers[at].registered = 0
+        return nil
+      }
       guard error.serverCode == "EPOCH" else {
         throw Violation("\(name) is answered: \(error.message)")
       }
