@@ -21,8 +21,8 @@ public final class Adoption: Sendable {
 
   /// Why Redis may have forgotten something although the connection to it lives on.
   public enum Doubt: Sendable {
-    /// Its clock jumped.
-    case clock
+    /// Its clock jumped, in this epoch; nil for the one in force here.
+    case clock(in: Int? = nil)
     /// It gave out a fence that was given out before: a backup was restored into the running server.
     case fence
   }
@@ -92,7 +92,7 @@ public final class Adoption: Sendable {
     let doubted =
       switch doubt {
       case nil: ""
-      case .clock: "\(seen)\(clock.map { " \($0.now)" } ?? "")"
+      case .clock(let epoch): "\(epoch ?? seen)\(clock.map { " \($0.now)" } ?? "")"
       case .fence: "\(seen)"
       }
     let sent = ContinuousClock.now
@@ -100,12 +100,12 @@ public final class Adoption: Sendable {
       "FCALL", "batchd_adopt", 1, .text(keys.prefix), .integer(try await store.read()),
       .text(doubted),
     ])
-    guard let parts = reply.array, parts.count == 2, let epoch = parts[0].integer,
-      let now = parts[1].integer
+    guard let parts = reply.array, parts.count == 3, let epoch = parts[0].integer,
+      let now = parts[1].integer, let jumped = parts[2].integer
     else { throw QueueError.unreadable("batchd_adopt", reply) }
-    // It jumped while the connection was away.
-    if doubt == nil, epoch == seen, let clock, !clock.agrees(with: now, sent: sent) {
-      return try await adopt(.clock, call)
+    // It jumped while the connection was away, and nobody has seen to that.
+    if let clock, jumped <= seen, !clock.agrees(with: now, sent: sent) {
+      return try await adopt(.clock(in: epoch), call)
     }
     if epoch != seen { try await store.raise(epoch) }
     let changed: (@Sendable () -> Void)? = state.withLock { state in

@@ -142,7 +142,7 @@ extension Queue {
     logger.warning(
       "Redis's clock jumped; starting a new epoch",
       metadata: ["redis_ms": "\(milliseconds)", "expected_ms": "\(clock.now)"])
-    try await readopt(.clock)
+    try await readopt(.clock())
     return false
   }
 

@@ -91,6 +91,24 @@ import Testing
       try await bench.queue.client.call(["ZCOUNT", "batchd:delayed"] + range).integer == 2_500)
   }
 
+  /// A restart, or a replica with another clock: whoever adopts first sees to the jump, the others need not.
+  @Test func aJumpInTheShadowOfAnotherEpochIsSeenToOnce() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"delay","delay":600}"#)
+    func adopt(seen: RedisArgument, _ now: Int) async throws -> [Int?]? {
+      try await bench.fcall("adopt", [0, seen, .integer(now)]).array?.map(\.integer)
+    }
+    let now = Self.start + 60_000 + Self.hour
+    _ = try await bench.queue.client.call(["HSET", "batchd:meta", "run_id", "another"])
+    #expect(try await adopt(seen: "", now) == [2, now, 0])
+    let expected = Self.start + 60_000
+    #expect(try await adopt(seen: .text("2 \(expected)"), now) == [3, now, 3])
+    #expect(try await adopt(seen: .text("2 \(expected)"), now) == [3, now, 3])
+    _ = try await bench.queue.tick(maxCrashes: 3, now: now)
+    #expect(try await due(bench, "delay") == Self.start + 600_000 + Self.hour)
+  }
+
   @Test func whoEndsDuringAJumpIsNotDelayedAgain() async throws {
     let bench = try await QueueBench()
     try await bench.register()

@@ -3,7 +3,8 @@
 --   STORE_EPOCH  the highest epoch that the results store knows
 --   SEEN_EPOCH   '' on a new connection; its epoch when the caller was given a fence twice; 'EPOCH EXPECTED_NOW' when it
 --                saw the clock jump, with Redis's time as its monotonic clock carries it on
--- -> [EPOCH, NOW]
+-- -> [EPOCH, NOW, JUMPED]; JUMPED the last epoch that began with a jump of the clock: whoever knows an older one and finds
+--    the clock elsewhere need not say so
 -- A new run_id, a missing epoch or one older than the store's raises it to max(Redis, store) + 1. Repeatable: a
 -- second worker that saw the same restart, loss or jump finds the new epoch there. Leases of older epochs are lost
 -- and re-queued by tick, uncharged; gates of older epochs close for one interval at their next use. What is delayed
@@ -46,7 +47,10 @@ define('adopt', function(p, args)
       'revision', REVISION)
     event(c, 'adopted', '', {}, 'epoch', integer(epoch), 'reason',
       doubted and (expected ~= '' and 'clock' or 'fence') or (meta[2] and 'restart' or 'new'))
-    if doubted and expected ~= '' then jump(c, c.now - expected) end
+    if doubted and expected ~= '' then
+      call('HSET', p .. 'meta', 'jumped_epoch', integer(epoch))
+      jump(c, c.now - expected)
+    end
   end
-  return { epoch, c.now }
+  return { epoch, c.now, number(call('HGET', p .. 'meta', 'jumped_epoch')) }
 end)

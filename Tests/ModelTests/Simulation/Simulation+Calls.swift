@@ -10,7 +10,7 @@ extension Simulation {
     _ request: Request, by at: Int, lost: Bool, isZombie: Bool = false
   ) async throws -> String {
     if !workers[at].isConnected {
-      try await adopt(at, afterClockJump: false, lost: lost)
+      try await adopt(at, lost: lost)
       if lost { return "adopted" }
     }
     for _ in 1...4 {
@@ -54,7 +54,7 @@ extension Simulation {
         throw Violation("\(name) is answered: \(error.message)")
       }
       ledger.count(.refusedEpoch)
-      try await adopt(at, afterClockJump: false, lost: false)
+      try await adopt(at, lost: false)
       return nil
     }
     if case .register = request { workers[at].registered = worker.epoch }
@@ -65,20 +65,21 @@ extension Simulation {
     try await command(["FCALL", .text("batchd_\(name)"), 1, "s"] + arguments + [.integer(now)])
   }
 
-  mutating func adopt(_ at: Int, afterClockJump: Bool, lost: Bool) async throws {
+  /// - Parameter jumpIn: the epoch in which the worker found the clock elsewhere than it should be.
+  mutating func adopt(_ at: Int, jumpIn: Int? = nil, lost: Bool) async throws {
     let seen = workers[at].epoch
     let expected = workers[at].expectedNow(at: monotonic)
-    let jump = afterClockJump ? "\(seen)\(expected.map { " \($0)" } ?? "")" : ""
+    let jump = jumpIn.map { "\($0)\(expected.map { " \($0)" } ?? "")" } ?? ""
     let reply = try await call("adopt", [.integer(ledger.storeEpoch), .text(jump)])
-    guard let parts = reply.array, let epoch = parts[0].integer, epoch >= ledger.storeEpoch else {
-      throw Violation("adopt answers \(reply), the store has epoch \(ledger.storeEpoch)")
-    }
+    guard let parts = reply.array, let epoch = parts[0].integer, let jumped = parts[2].integer,
+      epoch >= ledger.storeEpoch
+    else { throw Violation("adopt answers \(reply), the store has epoch \(ledger.storeEpoch)") }
     try await look()
     if lost { return }
-    if !afterClockJump, epoch == seen, let expected, abs(expected - now) > 5_000 {
-      // It jumped while the connection was away.
+    if jumped <= seen, let expected, abs(expected - now) > 5_000 {
+      // It jumped while the connection was away, and nobody has seen to that.
       ledger.count(.noticedJump)
-      return try await adopt(at, afterClockJump: true, lost: false)
+      return try await adopt(at, jumpIn: epoch, lost: false)
     }
     ledger.storeEpoch = epoch
     workers[at].isConnected = true

@@ -47,7 +47,7 @@ extension Simulation {
     guard let expected = workers[at].expectedNow(at: monotonic), abs(expected - now) > 5_000
     else { return true }
     ledger.count(.noticedJump)
-    try await adopt(at, afterClockJump: true, lost: false)
+    try await adopt(at, jumpIn: workers[at].epoch, lost: false)
     return false
   }
 

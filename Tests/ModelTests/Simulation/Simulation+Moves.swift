@@ -20,6 +20,9 @@ extension Simulation {
     case .cancel, .cancelAll, .retry, .pause, .resume: return try await people(move.deed)
     case .pass(let seconds, let silent): try await pass(Int(seconds * 1000), silent: silent)
     case .step(let hours):
+      // A step back before anybody noticed the last one: for whoever lived before both, nothing happened, and what was
+      // promised in between looks an hour old.
+      guard isStepNoticed else { return nil }
       ledger.count(.clockStep)
       now += hours * 3_600_000
       try await expire()
