@@ -8,7 +8,7 @@ final class InstanceLock: Sendable {
   /// - Parameter queue: names Redis and prefix: the same worker name may serve another queue.
   /// - Throws: `WorkerError` with `.twin`, naming the pid of the process that has the name.
   init(queue: String, name: String) throws {
-    let socketName = "batchd/\(name)@\(queue)"
+    let socketName = "batchd/\(Self.digest("\(name)@\(queue)"))/\(name)"
     let opened = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     guard opened >= 0 else { throw WorkerError(.system, "cannot open a socket: \(errno)") }
     descriptor = opened
@@ -39,6 +39,14 @@ final class InstanceLock: Sendable {
     return String(decoding: boot.prefix(36).map { UInt8(bitPattern: $0) }, as: UTF8.self)
       + ".\(space.st_ino)"
   }()
+
+  /// FNV-1a: several Sentinels' addresses are longer than a socket's name may be.
+  private static func digest(_ text: String) -> String {
+    let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+      ($0 ^ UInt64($1)) &* 0x100_0000_01b3
+    }
+    return String(hash, radix: 16)
+  }
 
   private static func withAddress<T>(
     _ name: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> T

@@ -43,6 +43,18 @@ import Worker
     #expect(try await harness.events("crashed").isEmpty)
   }
 
+  /// On one machine the kernel knows, however long the names are.
+  @Test func oneNameIsServedByOneProcessOfAMachine() async throws {
+    let harness = try await WorkerHarness()
+    let long = String(repeating: "w", count: 110)
+    let workers = try ["1", "2"].map { try harness.worker(long + $0, [.demo { _, _ in nil }]) }
+    for name in ["1", "2"] { await harness.waitForWorker(long + name) }
+    let third = try harness.worker(long + "1", [.demo { _, _ in nil }])
+    let error = await #expect(throws: WorkerError.self) { try await third.ended() }
+    #expect(error?.code == .twin)
+    for worker in workers { try await worker.stop() }
+  }
+
   /// A machine that was rebooted, or a container that was made anew: the earlier life stays silent.
   @Test func theNameOfASilentOneIsTakenOverWithItsWork() async throws {
     let harness = try await WorkerHarness()
