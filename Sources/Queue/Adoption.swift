@@ -104,7 +104,7 @@ public final class Adoption: Sendable {
       let now = parts[1].integer, let jumped = parts[2].integer
     else { throw QueueError.unreadable("batchd_adopt", reply) }
     // It jumped while the connection was away, and nobody has seen to that.
-    if let clock, jumped <= seen, !clock.agrees(with: now, sent: sent) {
+    if doubt == nil, jumped <= seen, let clock, !clock.agrees(with: now, sent: sent) {
       return try await adopt(.clock(in: epoch), call)
     }
     if epoch != seen { try await store.raise(epoch) }

@@ -21,8 +21,7 @@ define('register', function(p, args)
   local key = p .. 'worker:' .. worker
   local other = call('HMGET', key, 'host', 'pid', 'boot')
   local beat = number(call('ZSCORE', p .. 'workers', worker))
-  if other[3] and other[3] ~= boot and (lock_of(other[3]) ~= lock_of(boot) or other[1] ~= host)
-    and c.now - beat < 30000 then
+  if other[3] and (lock_of(other[3]) ~= lock_of(boot) or other[1] ~= host) and c.now - beat < 30000 then
     refuse('TWIN', 'worker ' .. worker .. ' runs on host ' .. (other[1] or '?') .. ' with pid ' .. (other[2] or '?')
       .. '; give this one another instance name, or a cloned machine an /etc/machine-id of its own')
   end

@@ -76,7 +76,7 @@ extension Simulation {
     else { throw Violation("adopt answers \(reply), the store has epoch \(ledger.storeEpoch)") }
     try await look()
     if lost { return }
-    if jumped <= seen, let expected, abs(expected - now) > 5_000 {
+    if jumpIn == nil, jumped <= seen, let expected, abs(expected - now) > 5_000 {
       // It jumped while the connection was away, and nobody has seen to that.
       ledger.count(.noticedJump)
       return try await adopt(at, jumpIn: epoch, lost: false)
