@@ -27,7 +27,12 @@ public final class ShiftedClocks: Sendable {
 
   /// The command through which a program gets the clock of that name, which has been set before.
   public func through(_ name: String) -> [String] {
-    ["env", "LD_PRELOAD=\(folder.path)/clock.so", "SHIFTED_CLOCK=\(folder.path)/\(name)"]
+    // What lies over the test's own C library stays: deploy/tsan needs it.
+    let others = ProcessInfo.processInfo.environment["LD_PRELOAD"].map { ":\($0)" } ?? ""
+    return [
+      "env", "LD_PRELOAD=\(folder.path)/clock.so\(others)",
+      "SHIFTED_CLOCK=\(folder.path)/\(name)",
+    ]
   }
 
   private static let source = """
