@@ -82,6 +82,8 @@ extension Simulation {
   }
 
   mutating func start(_ at: Int) async throws {
+    // A new process knows no earlier time: a step that nobody noticed yet is none to it. Who lives beats before it works.
+    if !isStepNoticed { try await beatAll() }
     workers[at].isAlive = true
     workers[at].boots += 1
     _ = try await send(.register(boot: workers[at].boot), by: at, lost: false)

@@ -24,7 +24,7 @@ extension Simulation {
     monotonic += milliseconds
   }
 
-  private mutating func beatAll() async throws {
+  mutating func beatAll() async throws {
     for at in workers.indices where workers[at].isFree { _ = try await beat(at, lost: false) }
   }
 
