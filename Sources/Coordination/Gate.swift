@@ -21,33 +21,31 @@ public struct Gate: Sendable {
     @Sendable (_ function: String, _ arguments: [RedisArgument]) async throws
     -> RedisValue
 
-  /// Whether Redis's clock, read in the reply to a call sent at that moment, runs on as it did. When it jumped, the
-  /// distance between two permissions tells nothing about the time between them.
-  public typealias KeepsTime =
-    @Sendable (_ redisMilliseconds: Int, _ sent: ContinuousClock.Instant) async throws -> Bool
-
   private let name: String
   private let intervalMilliseconds: Int
   private let marginMilliseconds: Int
   private let patienceMilliseconds: Int
   private let holder: [RedisArgument]
-  private let keepsTime: KeepsTime
+  private let clockKnownSince: @Sendable () -> ContinuousClock.Instant
   private let call: Call
 
   /// - Parameters:
   ///   - marginMilliseconds: how much delays may differ, on the way from Redis and to the service together.
   ///   - patienceMilliseconds: how far away a permission is worth waiting for.
   ///   - batch, fence: the stage job that asks; empty for a caller without one.
+  ///   - clockKnownSince: when this process came to know Redis's clock as it is. It may have stepped before, and then
+  ///     the distance between two permissions tells nothing about the time between them: an interval must pass first.
   public init(
     _ name: String, intervalMilliseconds: Int, marginMilliseconds: Int, patienceMilliseconds: Int,
-    batch: String, fence: String, keepsTime: @escaping KeepsTime, call: @escaping Call
+    batch: String, fence: String,
+    clockKnownSince: @escaping @Sendable () -> ContinuousClock.Instant, call: @escaping Call
   ) {
     self.name = name
     self.intervalMilliseconds = intervalMilliseconds
     self.marginMilliseconds = marginMilliseconds
     self.patienceMilliseconds = patienceMilliseconds
     holder = [.text(batch), .text(fence)]
-    self.keepsTime = keepsTime
+    self.clockKnownSince = clockKnownSince
     self.call = call
   }
 
@@ -85,6 +83,9 @@ public struct Gate: Sendable {
   private var usableMilliseconds: Int { marginMilliseconds / 2 }
 
   private func take() async throws -> Step {
+    try await Task.sleep(
+      until: clockKnownSince() + .milliseconds(intervalMilliseconds + marginMilliseconds),
+      tolerance: .zero, clock: .continuous)
     let sent = ContinuousClock.now
     let reply = try await call(
       "gate_take",
@@ -95,7 +96,7 @@ public struct Gate: Sendable {
     guard let parts = reply.array, parts.count == 4, let now = parts[1].integer,
       let at = parts[2].integer, let generation = parts[3].integer
     else { throw unreadable(reply) }
-    guard try await keepsTime(now, sent) else { return .again }
+    guard clockKnownSince() <= sent else { return .again }
     let reservation = Reservation(at: at, generation: generation)
     switch parts[0].text {
     case "granted":
@@ -123,7 +124,7 @@ public struct Gate: Sendable {
     guard let parts = reply.array, parts.count == 3, let now = parts[1].integer,
       let at = parts[2].integer
     else { throw unreadable(reply) }
-    guard try await keepsTime(now, sent) else { return .again }
+    guard clockKnownSince() <= sent else { return .again }
     switch parts[0].text {
     case "granted":
       let left = at + usableMilliseconds - now

@@ -89,16 +89,17 @@
     }
 
     func remember(_ question: String, _ answer: String) {
-      state.withLock { $0.lost[question] = Self.withoutTimes(answer) }
+      state.withLock { $0.lost[Self.withoutTimes(question)] = Self.withoutTimes(answer) }
     }
 
     func compare(_ name: String, _ question: String, _ answer: String) {
-      guard let first = state.withLock({ $0.lost.removeValue(forKey: question) }) else { return }
+      let lost = state.withLock { $0.lost.removeValue(forKey: Self.withoutTimes(question)) }
+      guard let first = lost else { return }
       let second = Self.withoutTimes(answer)
       write("\(name).repeat\t\(first == second ? "same" : "\(first) | \(second)")\n")
     }
 
-    /// Unix milliseconds stand in many answers, and pass.
+    /// Unix milliseconds stand in every call and in many answers, and pass.
     private static func withoutTimes(_ text: String) -> String {
       var result = ""
       var digits = ""

@@ -31,8 +31,8 @@
       return plan.isUnderWay("\(name).before", milliseconds) ? text : nil
     }
 
-    /// Whether the reply that has just come is to be lost, with its connection. What is asked again in the same words is
-    /// compared: the trace then holds `NAME.repeat same`, or both answers.
+    /// Whether the reply that has just come is to be lost, with its connection. What is asked again in the same words,
+    /// but for the time, is compared: the trace then holds `NAME.repeat same`, or both answers.
     public static func losesReply(to name: String, _ question: String, _ answer: String) -> Bool {
       guard let plan, case .drop = plan.action else { return false }
       plan.compare(name, question, answer)

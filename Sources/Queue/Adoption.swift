@@ -21,8 +21,8 @@ public final class Adoption: Sendable {
 
   /// Why Redis may have forgotten something although the connection to it lives on.
   public enum Doubt: Sendable {
-    /// Its clock jumped, in this epoch; nil for the one in force here.
-    case clock(in: Int? = nil)
+    /// Its clock jumped, in this epoch.
+    case clock(in: Int)
     /// It gave out a fence that was given out before: a backup was restored into the running server.
     case fence
   }
@@ -32,21 +32,35 @@ public final class Adoption: Sendable {
     var fence = Fence(epoch: 0, counter: 0)
     var clock: RedisClock?
     var adopted = ContinuousClock.now
+    var adoptedRedisMilliseconds = 0
     var registration: (arguments: [RedisArgument], epoch: Int)?
     var onNewEpoch: @Sendable () -> Void = {}
   }
 
   private let keys: Keys
   private let store: EpochStore
+  private let now: (@Sendable () -> Int)?
   private let state = Mutex(State())
 
-  public init(keys: Keys, store: EpochStore) {
+  /// - Parameter now: for a test that owns the clock: what it shows whenever a connection is adopted.
+  public init(keys: Keys, store: EpochStore, now: (@Sendable () -> Int)? = nil) {
     self.keys = keys
     self.store = store
+    self.now = now
   }
 
   /// The epoch in force; 0 before the first adoption.
   public var epoch: Int { state.withLock { $0.epoch } }
+
+  /// What every call carries: the epoch in force, and what Redis's clock shows now unless a test owns it.
+  func stamp(ownsClock: Bool) -> (epoch: Int, text: String) {
+    state.withLock { state in
+      guard let clock = state.clock, !ownsClock else {
+        return (state.epoch, "\(state.epoch)")
+      }
+      return (state.epoch, "\(state.epoch) \(clock.now)")
+    }
+  }
 
   /// What this worker registered with, when Redis may have forgotten it or remember an earlier life in its place: before
   /// the epoch in force began, or until the doubt of it.
@@ -92,34 +106,40 @@ public final class Adoption: Sendable {
     let doubted =
       switch doubt {
       case nil: ""
-      case .clock(let epoch): "\(epoch ?? seen)\(clock.map { " \($0.now)" } ?? "")"
+      case .clock(let epoch): "\(epoch)\(clock.map { " \($0.now)" } ?? "")"
       case .fence: "\(seen)"
       }
     let sent = ContinuousClock.now
-    let reply = try await call([
-      "FCALL", "batchd_adopt", 1, .text(keys.prefix), .integer(try await store.read()),
-      .text(doubted),
-    ])
+    let reply = try await call(
+      [
+        "FCALL", "batchd_adopt", 1, .text(keys.prefix), .integer(try await store.read()),
+        .text(doubted),
+      ] + (self.now.map { [.integer($0())] } ?? []))
     guard let parts = reply.array, parts.count == 3, let epoch = parts[0].integer,
       let now = parts[1].integer, let jumped = parts[2].integer
     else { throw QueueError.unreadable("batchd_adopt", reply) }
-    // It jumped while the connection was away, and nobody has seen to that.
+    // It jumped, and nobody has seen to that.
     if doubt == nil, jumped <= seen, let clock, !clock.agrees(with: now, sent: sent) {
       return try await adopt(.clock(in: epoch), call)
     }
     if epoch != seen { try await store.raise(epoch) }
     let changed: (@Sendable () -> Void)? = state.withLock { state in
-      state.clock = RedisClock(redisMilliseconds: now, sent: sent)
+      if self.now == nil { state.clock = RedisClock(redisMilliseconds: now, sent: sent) }
       guard state.epoch != epoch else { return nil }
       state.epoch = epoch
       state.adopted = .now
+      state.adoptedRedisMilliseconds = now
       return state.onNewEpoch
     }
     changed?()
   }
 
-  /// When the epoch in force was adopted here.
-  var adopted: ContinuousClock.Instant { state.withLock { $0.adopted } }
+  /// When the epoch in force was adopted here. What Redis's clock did before, this process does not know: a jump may have
+  /// begun the epoch.
+  public var adopted: ContinuousClock.Instant { state.withLock { $0.adopted } }
+
+  /// What Redis's clock showed then, in Unix milliseconds.
+  var adoptedRedisMilliseconds: Int { state.withLock { $0.adoptedRedisMilliseconds } }
 
   /// The greatest fence that this process was given.
   var fence: Fence { state.withLock { $0.fence } }
@@ -128,9 +148,13 @@ public final class Adoption: Sendable {
     state.withLock { $0.fence = max($0.fence, fences.max() ?? $0.fence) }
   }
 
-  /// Notes what Redis's clock showed in the reply to a call sent at `sent`.
+  /// Notes what Redis's clock showed in the reply to a call sent at `sent`: it may run a little faster or slower.
   func note(redisMilliseconds: Int, sent: ContinuousClock.Instant) {
-    state.withLock { $0.clock = RedisClock(redisMilliseconds: redisMilliseconds, sent: sent) }
+    state.withLock { state in
+      // What was read before the adoption may have been read before the jump that led to it.
+      guard sent >= state.adopted else { return }
+      state.clock = RedisClock(redisMilliseconds: redisMilliseconds, sent: sent)
+    }
   }
 
   /// Redis's clock as this host's monotonic clock carries it on; nil before the first adoption.

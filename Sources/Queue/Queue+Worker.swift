@@ -119,9 +119,7 @@ extension Queue {
       let waiting = parts[5].array, waiting.count == 2 * lists.count,
       let enqueued = parts[6].integer, let broken = parts[7].integer
     else { throw QueueError.unreadable("batchd_renew", reply) }
-    if now == nil, try await keepsTime(time, sent: sent) {
-      adoption.note(redisMilliseconds: time, sent: sent)
-    }
+    if now == nil { adoption.note(redisMilliseconds: time, sent: sent) }
     return Beat(
       leases: try states.map { try Self.state($0, "batchd_renew") },
       backlogs: stride(from: 0, to: waiting.count, by: 2).map {
@@ -131,21 +129,6 @@ extension Queue {
       nextDeadline: deadline == 0 ? nil : deadline, broken: broken)
   }
 
-  /// Whether Redis's clock, read in the reply to a call sent at `sent`, runs on as it did. When it jumped, a new epoch
-  /// begins: every deadline that it tells is worth nothing.
-  public func keepsTime(_ milliseconds: Int, sent: ContinuousClock.Instant) async throws -> Bool {
-    // What was read before the adoption may have been read after the jump that led to it.
-    if sent < adoption.adopted { return false }
-    guard let clock = adoption.clock, !clock.agrees(with: milliseconds, sent: sent) else {
-      return true
-    }
-    logger.warning(
-      "Redis's clock jumped; starting a new epoch",
-      metadata: ["redis_ms": "\(milliseconds)", "expected_ms": "\(clock.now)"])
-    try await readopt(.clock())
-    return false
-  }
-
   /// What a tick did.
   public struct Tick: Sendable {
     /// Leases and due batches that went elsewhere.
@@ -153,25 +136,23 @@ extension Queue {
     public let nextDeadline: Int?
   }
 
-  /// Moves what time moves. Adopts, and moves nothing, when Redis's clock has jumped.
-  public func tick(maxCrashes: Int, now: Int? = nil) async throws -> Tick {
+  /// Moves what time moves.
+  /// - Parameter leaseMilliseconds: how long a lease lasts: for as long after this process came to know Redis's clock,
+  ///   which may have stepped before, it ends none.
+  public func tick(
+    maxCrashes: Int, leaseMilliseconds: Int, now: Int? = nil
+  ) async throws -> Tick {
     let sent = ContinuousClock.now
     let reply = try await call(
       "tick",
       [
-        now == nil ? (adoption.clock.map { .integer($0.now) } ?? "") : "",
-        .integer(RedisClock.toleranceMilliseconds), .integer(maxCrashes),
+        now == nil ? .integer(adoption.adoptedRedisMilliseconds + leaseMilliseconds) : "",
+        .integer(maxCrashes),
       ], now: now)
-    guard let parts = reply.array, parts.count >= 2, let time = parts[1].integer else {
-      throw QueueError.unreadable("batchd_tick", reply)
-    }
-    guard parts[0].text == "ok", parts.count == 4 else {
-      _ = try await keepsTime(time, sent: sent)
-      return Tick(moved: 0, nextDeadline: time)
-    }
+    guard let parts = reply.array, parts.count == 3, let time = parts[0].integer,
+      let deadline = parts[1].integer, let moved = parts[2].integer
+    else { throw QueueError.unreadable("batchd_tick", reply) }
     if now == nil { adoption.note(redisMilliseconds: time, sent: sent) }
-    let deadline = parts[2].integer ?? 0
-    return Tick(
-      moved: parts[3].integer ?? 0, nextDeadline: deadline == 0 ? nil : deadline)
+    return Tick(moved: moved, nextDeadline: deadline == 0 ? nil : deadline)
   }
 }

@@ -17,13 +17,15 @@ public struct Queue: Sendable {
   public let displayName: String
   let logger: Logger
 
-  /// - Parameter store: reads and raises the epoch that the results store knows.
+  /// - Parameters:
+  ///   - store: reads and raises the epoch that the results store knows.
+  ///   - now: for a test that owns the clock: what it shows whenever a connection is adopted.
   public init(
     _ configuration: RedisConfiguration, prefix: String, worker: String, limits: Limits,
-    store: Adoption.EpochStore, logger: Logger
+    store: Adoption.EpochStore, now: (@Sendable () -> Int)? = nil, logger: Logger
   ) {
     let keys = Keys(prefix: prefix)
-    let adoption = Adoption(keys: keys, store: store)
+    let adoption = Adoption(keys: keys, store: store, now: now)
     self.keys = keys
     self.adoption = adoption
     self.worker = worker
@@ -40,10 +42,13 @@ public struct Queue: Sendable {
   }
 
   /// Calls one function until it is answered.
-  /// - Parameter waitsForMemory: whether a Redis without memory is waited out here, or is the caller's to tell people of.
+  /// - Parameters:
+  ///   - arguments: after the epoch; asked for anew for each attempt.
+  ///   - waitsForMemory: whether a Redis without memory is waited out here, or is the caller's to tell people of.
   /// - Throws: `QueueError` when the function refuses, `CancellationError`.
   public func call(
-    _ function: String, _ arguments: [RedisArgument], now: Int? = nil, waitsForMemory: Bool = true
+    _ function: String, _ arguments: @autoclosure () -> [RedisArgument], now: Int? = nil,
+    waitsForMemory: Bool = true
   ) async throws -> RedisValue {
     try await repeated("batchd_\(function)", waitsForMemory: waitsForMemory) {
       // Until Redis knows this worker again, it may reject entries of its pipelines and take its beat for a twin's.
@@ -51,16 +56,16 @@ public struct Queue: Sendable {
         logger.notice("Redis may have forgotten this worker; registering again")
         _ = try await callOnce("register", registration, now: now)
       }
-      return try await callOnce(function, arguments, now: now)
+      return try await callOnce(function, arguments(), now: now)
     }
   }
 
   private func callOnce(
     _ function: String, _ arguments: [RedisArgument], now: Int?
   ) async throws -> RedisValue {
-    let epoch = adoption.epoch
+    let (epoch, stamp) = adoption.stamp(ownsClock: now != nil)
     var command: [RedisArgument] = [
-      "FCALL", .text("batchd_\(function)"), 1, .text(keys.prefix), .integer(epoch),
+      "FCALL", .text("batchd_\(function)"), 1, .text(keys.prefix), .text(stamp),
     ]
     command += arguments
     if let now { command.append(.integer(now)) }
@@ -94,8 +99,13 @@ public struct Queue: Sendable {
 
   /// Does what makes the call worth repeating, or throws.
   private func recover(from error: RedisError, _ name: String, waits: inout Int) async throws {
+    if error.serverCode == "CLOCK" {
+      logger.warning(
+        "Redis's clock is not where it should be; if it jumped, a new epoch begins",
+        metadata: ["error": "\(error)"])
+    }
     let isForgotten = error.serverCode == "UNREGISTERED" && adoption.doubtRegistration()
-    if error.serverCode == "EPOCH" || isForgotten {
+    if error.serverCode == "EPOCH" || error.serverCode == "CLOCK" || isForgotten {
       if !isForgotten { try await readopt() }
       // The first time it helps; what does not must not be asked for in a tight loop.
       if waits == 0 {

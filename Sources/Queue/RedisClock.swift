@@ -14,8 +14,8 @@ public struct RedisClock: Sendable {
   /// Unix milliseconds that Redis shows now, or that it showed up to one round trip ago.
   public var now: Int { redisMilliseconds + Self.milliseconds(ContinuousClock.now - sent) }
 
-  /// How far Redis's clock may stray from the monotonic one before it counts as stepped.
-  static let toleranceMilliseconds = 5_000
+  /// How far Redis's clock may stray from the monotonic one before it counts as stepped. helpers.lua has it, too.
+  private static let toleranceMilliseconds = 5_000
 
   /// Whether a clock that runs on as it did can show `milliseconds` between `sent` and now. The time that calls were
   /// under way is no sign of a step.

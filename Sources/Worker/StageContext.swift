@@ -98,7 +98,7 @@ public struct StageContext: Sendable {
       marginMilliseconds: configuration.gateMarginMilliseconds,
       patienceMilliseconds: configuration.gatePatienceMilliseconds, batch: claim.lease.batch,
       fence: claim.lease.fence.description,
-      keepsTime: { [queue] in try await queue.keepsTime($0, sent: $1) },
+      clockKnownSince: { [queue] in queue.adoption.adopted },
       call: { [queue] in try await queue.call($0, $1) })
   }
 }

@@ -32,7 +32,8 @@ struct Ticker: Sendable {
   }
 
   private func once() async throws {
-    let tick = try await queue.tick(maxCrashes: configuration.maxCrashes)
+    let tick = try await queue.tick(
+      maxCrashes: configuration.maxCrashes, leaseMilliseconds: configuration.leaseMilliseconds)
     if tick.moved > 0 { state.suspects.send() }
     if let deadline = tick.nextDeadline, let clock = queue.adoption.clock {
       state.planTick(at: max(clock.instant(of: deadline), .now + Self.leastPause))

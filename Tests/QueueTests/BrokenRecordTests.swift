@@ -89,9 +89,9 @@ import Testing
   @Test func itFailsWhenItIsDue() async throws {
     let bench = try await seeded()
     try await bench.admit(#"{"id":"b","delay":5}"#)
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start)
+    try await bench.tick(now: Self.start)
     _ = try await bench.queue.client.call(["HSET", "batchd:batch:b", "run", "x"])
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 5_000)
+    try await bench.tick(now: Self.start + 5_000)
     #expect(try await bench.field("batch:b", "status") == "failed")
   }
 
@@ -100,7 +100,7 @@ import Testing
   func aListThatIsNoneIsSetAsideByThePatrol(_ name: String) async throws {
     let bench = try await seeded()
     _ = try await bench.queue.client.call(["SET", .text("batchd:\(name)"), "x"])
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start)
+    try await bench.tick(now: Self.start)
     #expect(try await bench.queue.client.call(["EXISTS", .text("batchd:\(name)")]).integer == 0)
     #expect(try await bench.queue.client.call(["GET", .text("batchd:aside:\(name)")]).text == "x")
   }

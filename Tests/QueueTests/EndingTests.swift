@@ -40,7 +40,7 @@ import Testing
   @Test func theNextDeadlineIsTheNearest() async throws {
     let bench = try await QueueBench()
     try await bench.register()
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start)
+    try await bench.tick(now: Self.start)
     try await bench.admit(#"{"id":"a"}"#, #"{"id":"b","delay":60}"#)
     let lease = try await bench.claim()[0].lease
     #expect(try await beat(bench, [lease]).nextDeadline == Self.start + QueueBench.lease)
@@ -51,7 +51,7 @@ import Testing
     #expect(try await beat(bench, [lease]).nextDeadline == 1)
     // In a new epoch there may be leases to put back at once.
     bench.storeEpoch.raise(9)
-    try await bench.queue.readopt()
+    try await bench.readopt()
     #expect(try await beat(bench, []).nextDeadline == Self.start)
   }
 
@@ -61,7 +61,7 @@ import Testing
     try await bench.admit(#"{"id":"a"}"#)
     #expect(try await bench.claim().count == 1)
     bench.storeEpoch.raise(9)
-    try await bench.queue.readopt()
+    try await bench.readopt()
     try await bench.register(boot: "2")
     #expect(try await bench.queue.recover(maxCrashes: 3, now: Self.start) == 1)
     #expect(try await bench.field("batch:a", "crashes") == nil)

@@ -49,7 +49,7 @@ import Testing
       ("renew", ["w1", "1", 15_000, 0, 0, 0, 0]),
       ("checkpoint", lease + [15_000, "0", "", 0, 0]), ("finish", [15_000, 0]),
       ("fail", lease + ["", "no"]), ("snooze", lease + [1, "no"]), ("hand_back", [1] + lease),
-      ("tick", ["", 5_000, 3]), ("recover", ["w1", 0, 9, 3]), ("leave", ["w1"]),
+      ("tick", ["", 3]), ("recover", ["w1", 0, 9, 3]), ("leave", ["w1"]),
       ("outbox", ["w1", 9]), ("archive", [1, 1, 0]), ("gate_take", ["g", 1, 1, 1, "", ""]),
       ("gate_confirm", ["g", 1, 0, 1, 1, "", ""]), ("gate_close", ["g", 1, "no"]),
       ("register", ["w1", "1", "h", 1, "v", "s1", 1, "", 0, 0]),
@@ -73,7 +73,7 @@ import Testing
     let claims = try await bench.claim(count: 2)
     // The store knows of a later epoch: this Redis is a backup.
     bench.storeEpoch.raise(9)
-    try await bench.queue.readopt()
+    try await bench.readopt()
     #expect(bench.queue.adoption.epoch == 10)
     let beat = try await bench.queue.renew(
       claims.map(\.lease), boot: "1", lists: [QueueBench.list], counters: [],
@@ -86,7 +86,7 @@ import Testing
       Issue.record("a lease of an older epoch was settled: \(finished[0])")
       return
     }
-    let tick = try await bench.queue.tick(maxCrashes: 3, now: QueueBench.start + age)
+    let tick = try await bench.tick(now: QueueBench.start + age)
     #expect(tick.moved == 2)
     #expect(Set(try await bench.list("queue:demo:extraction").suffix(2)) == ["a", "b"])
     #expect(try await bench.list("queue:demo:extraction").first == "c")
@@ -106,7 +106,7 @@ import Testing
     let backup = try await bench.backup()
     if age > 0 {
       bench.storeEpoch.raise(1 + age)
-      try await bench.queue.readopt()
+      try await bench.readopt()
       other.storeEpoch.raise(bench.storeEpoch.value)
     }
     var given = try await bench.claim(count: 2).map(\.lease)
@@ -116,7 +116,7 @@ import Testing
     var again: [Lease] = []
     for _ in 0..<2 {
       for worker in [bench, other] {
-        _ = try await worker.queue.tick(maxCrashes: 3, now: QueueBench.start)
+        try await worker.tick(now: QueueBench.start)
         again += try await worker.claim(count: 3).map(\.lease)
       }
     }
@@ -135,20 +135,74 @@ import Testing
     #expect(beat.leases == [.lost])
   }
 
-  @Test func aClockThatJumpedReapsNothing() async throws {
+  /// By whatever call: nothing is promised or taken away by a time that the caller does not expect.
+  @Test(arguments: [-60_000, 60_000]) func aClockThatJumpedIsNoticedByEveryCall(_ step: Int)
+    async throws
+  {
     let bench = try await QueueBench()
     try await bench.register()
     try await bench.admit(#"{"id":"a"}"#)
     _ = try await bench.claim()
-    let later = QueueBench.start + 60_000
-    let reply = try await bench.fcall(
-      "tick", [1, .integer(later - 5_001), 5_000, 3, .integer(later)])
-    #expect(reply.array?[0].text == "clock")
+    let now = QueueBench.start + step
+    func tick(expecting expected: Int) async throws {
+      _ = try await bench.fcall("tick", [.text("1 \(expected)"), "", 3, .integer(now)])
+    }
+    for far in [-5_001, 5_001] {
+      let error = await #expect(throws: RedisError.self) { try await tick(expecting: now + far) }
+      #expect(error?.serverCode == "CLOCK")
+    }
     #expect(try await bench.field("batch:a", "place") == "batchd:leases")
-    let steady = try await bench.fcall(
-      "tick", [1, .integer(later - 4_999), 5_000, 3, .integer(later)])
-    #expect(steady.array?[0].text == "ok")
-    #expect(try await bench.field("batch:a", "place") == "batchd:suspects:demo:extraction")
+    for near in [-5_000, 5_000] { try await tick(expecting: now + near) }
+    let place = step > 0 ? "batchd:suspects:demo:extraction" : "batchd:leases"
+    #expect(try await bench.field("batch:a", "place") == place)
+  }
+
+  /// Seen in the simulation: back, a process starts and claims, forward again; who lived before both saw no step.
+  @Test func aStepBackIsNoticedByWhoComesAfterIt() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let now = QueueBench.start - 5_000
+    _ = try await QueueBench("w2", on: bench.redis, now: now)
+    #expect(try await bench.field("meta", "epoch") == "1")
+    let third = try await QueueBench("w3", on: bench.redis, now: now - 1)
+    try await third.queue.readopt()
+    #expect(third.queue.adoption.epoch == 2)
+    #expect(try await bench.field("meta", "jumped_epoch") == "2")
+    #expect(try await bench.field("meta", "clock_ms") == "\(now - 1)")
+  }
+
+  /// A process that came after a step forward made the time of its beat known, and the clock is right again.
+  @Test func aStepBackIsNoticedByTheNextBeatOfWhoNeverSawTheOneForward() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let late = try await QueueBench("w2", on: bench.redis, now: QueueBench.start + 3_600_000)
+    try await late.register(now: QueueBench.start + 3_600_000)
+    func beat(_ now: Int) async throws {
+      _ = try await bench.fcall(
+        "renew", [.text("1 \(now)"), "w1", "1", 15_000, 0, 0, 0, 0, .integer(now)])
+    }
+    let error = await #expect(throws: RedisError.self) { try await beat(QueueBench.start) }
+    #expect(error?.serverCode == "CLOCK")
+    try await bench.readopt()
+    #expect(bench.queue.adoption.epoch == 2)
+  }
+
+  /// Who came after a step forward would end leases that live.
+  @Test func nobodyEndsALeaseBeforeItHasKnownTheClockForAsLong() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    _ = try await bench.claim()
+    let now = QueueBench.start + 60_000
+    let from = now + QueueBench.lease
+    func tick(_ now: Int) async throws -> Int? {
+      try await bench.fcall("tick", [1, .integer(from), 3, .integer(now)]).array?[1].integer
+    }
+    #expect(try await tick(now) == from)
+    #expect(try await tick(from - 1) == from)
+    #expect(try await bench.field("batch:a", "crashes") == nil)
+    _ = try await tick(from)
+    #expect(try await bench.field("batch:a", "crashes") == "1")
   }
 
   @Test func aRedisThatForgotTheWorkersIsToldOfThemAgain() async throws {
@@ -163,7 +217,8 @@ import Testing
     let bench = try await QueueBench()
     try await bench.register()
     _ = try await bench.queue.client.call(["HDEL", "batchd:meta", "epoch"])
-    #expect(try await bench.fcall("adopt", [0, ""]).array?[0].integer == 1)
+    let reply = try await bench.fcall("adopt", [0, "", .integer(QueueBench.start)])
+    #expect(reply.array?[0].integer == 1)
   }
 
   @Test func aRedisThatForgotARestartDoesNotTakeTheWorkerForItsTwin() async throws {
@@ -173,7 +228,7 @@ import Testing
     try await bench.register(boot: "2")
     _ = try await bench.queue.client.call(["COPY", "earlier", "batchd:worker:w1", "REPLACE"])
     bench.storeEpoch.raise(9)
-    try await bench.queue.readopt()
+    try await bench.readopt()
     func beat(_ boot: String) async throws {
       _ = try await bench.queue.renew(
         [], boot: boot, lists: [], counters: [], leaseMilliseconds: QueueBench.lease,

@@ -29,7 +29,7 @@ import Testing
     _ = try await bench.queue.client.call([
       "ZADD", "batchd:operations", .integer(Self.start + 99), "gone",
     ])
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 2 * Self.day)
+    try await bench.tick(now: Self.start + 2 * Self.day)
     #expect(try await operations(bench) == Set((0..<30).map { "kept\($0)" }))
   }
 
@@ -44,10 +44,10 @@ import Testing
     }
     let now = Self.start + Self.day
     for left in [1_500, 500] {
-      #expect(try await bench.queue.tick(maxCrashes: 3, now: now).nextDeadline == now)
+      #expect(try await bench.tick(now: now).nextDeadline == now)
       #expect(try await operations(bench).count == left)
     }
-    #expect(try await bench.queue.tick(maxCrashes: 3, now: now).nextDeadline == nil)
+    #expect(try await bench.tick(now: now).nextDeadline == nil)
     #expect(try await operations(bench).isEmpty)
   }
 
@@ -64,13 +64,13 @@ import Testing
     func present() async throws -> Int? {
       try await bench.queue.client.call(["EXISTS"] + keys.map { .text("batchd:\($0)") }).integer
     }
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 30 * Self.day)
+    try await bench.tick(now: Self.start + 30 * Self.day)
     #expect(try await present() == keys.count)
     let later = Self.start + 31 * Self.day
-    _ = try await bench.queue.tick(maxCrashes: 3, now: later)
+    try await bench.tick(now: later)
     #expect(try await present() == 0)
     #expect(try await bench.events("abandoned") == 1)
-    _ = try await bench.queue.tick(maxCrashes: 3, now: later + 60_000)
+    try await bench.tick(now: later + 60_000)
     #expect(try await operations(bench) == ["waits"], "a batch of it waits for its time")
     #expect(try await bench.field("progress:waits", "pending") == "1")
   }
@@ -80,7 +80,7 @@ import Testing
     try await bench.register()
     try await bench.admit(#"{"id":"a"}"#)
     _ = try await bench.fcall("cancel", ["a", .integer(Self.start)])
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 31 * Self.day)
+    try await bench.tick(now: Self.start + 31 * Self.day)
     #expect(try await bench.field("progress:a", "status") == "cancelled")
     #expect(try await bench.events("abandoned") == 0)
   }
@@ -88,12 +88,12 @@ import Testing
   @Test func roundsAreMadeOnceAMinute() async throws {
     let bench = try await QueueBench()
     try await bench.register()
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start)
+    try await bench.tick(now: Self.start)
     _ = try await bench.queue.client.call([
       "ZADD", "batchd:operations", .integer(Self.start), "gone",
     ])
     for (after, left) in [(49_999, ["gone"]), (50_000, [])] {
-      _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + after)
+      try await bench.tick(now: Self.start + after)
       #expect(try await operations(bench) == Set(left))
     }
   }
@@ -107,7 +107,7 @@ import Testing
     _ = try await bench.queue.client.call(["ZADD", "batchd:failed"] + pairs)
     let now = Self.start + 1_498 + 30 * Self.day
     for (left, next) in [(500, now), (1, nil)] as [(Int, Int?)] {
-      #expect(try await bench.queue.tick(maxCrashes: 3, now: now).nextDeadline == next)
+      #expect(try await bench.tick(now: now).nextDeadline == next)
       #expect(try await bench.queue.client.call(["ZCARD", "batchd:failed"]).integer == left)
     }
   }
@@ -150,10 +150,10 @@ import Testing
       try await bench.queue.client.call(["XINFO", "CONSUMERS", "batchd:ended", "store"]).array?
         .count
     }
-    _ = try await other.queue.tick(maxCrashes: 3, now: Self.start + 3_600_001)
+    try await other.tick(now: Self.start + 3_600_001)
     #expect(try await consumers() == 1, "what it took is not written yet")
     try await other.queue.archive(ended, now: Self.start)
-    _ = try await other.queue.tick(maxCrashes: 3, now: Self.start + 3_600_002)
+    try await other.tick(now: Self.start + 3_600_002)
     #expect(try await consumers() == 0)
     #expect(try await bench.queue.client.call(["ZSCORE", "batchd:departed", "w1"]).isNull)
   }

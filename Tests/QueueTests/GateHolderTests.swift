@@ -56,7 +56,7 @@ import Testing
     _ = try await take(1_000)
     for (raised, interval, at) in [(9, 2_000, 2_015), (19, 500, 2_000)] {
       bench.storeEpoch.raise(raised)
-      try await bench.queue.readopt()
+      try await bench.readopt()
       let answer = try await take(interval)
       #expect(answer[0].text == "reserved" && answer[2].integer == Self.start + at)
     }
@@ -78,7 +78,7 @@ import Testing
     let opens = Self.start + 3_600_000
     #expect(try await take()[2].integer == opens)
     let confirmed = try await bench.fcall(
-      "gate_confirm", [1, "g", .integer(opens), 0, 1_000, 15, "", "", .integer(opens)])
+      "gate_confirm", [1, "g", .integer(opens), 1, 1_000, 15, "", "", .integer(opens)])
     #expect(confirmed.array?[0].text == "granted")
   }
 
@@ -111,7 +111,7 @@ import Testing
     let now = Self.start + 1_015
     let confirmed = try await bench.fcall(
       "gate_confirm",
-      [1, "g", .integer(now), 0, 5_000, 15, "", "", .integer(now)])
+      [1, "g", .integer(now), 1, 5_000, 15, "", "", .integer(now)])
     #expect(confirmed.array?[0].text == "granted")
     #expect(try await take(5_000, now)[2].integer == now + 5_015)
   }
@@ -127,7 +127,7 @@ import Testing
     let early = try await bench.fcall(
       "gate_confirm",
       [
-        1, "g", .integer(Self.start + 2_030), 0, 1_000, 15, "", "", .integer(Self.start + 1_015),
+        1, "g", .integer(Self.start + 2_030), 1, 1_000, 15, "", "", .integer(Self.start + 1_015),
       ])
     #expect(early.array?[0].text == "early")
     #expect(early.array?[2].integer == Self.start + 2_030)

@@ -59,7 +59,7 @@ struct HostileBench {
   /// - Parameter victims: whether each batch of this round must have ended, too.
   mutating func work(until operations: [String], victims: Bool = false) async throws -> Bool {
     for _ in 0..<14 {
-      _ = try await bench.queue.tick(maxCrashes: 3, now: now)
+      try await bench.tick(now: now)
       try await beat()
       for source in [Queue.Source.queue, .suspects] {
         for stage in [Stage.extraction, .validation, .persistence] {

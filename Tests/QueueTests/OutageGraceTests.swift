@@ -16,7 +16,7 @@ import Testing
     let kept = try await living.claim()
     #expect(try await dead.claim().map(\.lease.batch) == ["b"])
     let back = Self.start + 40_000
-    let tick = try await living.queue.tick(maxCrashes: 3, now: back)
+    let tick = try await living.tick(now: back)
     #expect(tick.moved == 0)
     #expect(try await living.events("outage") == 1)
     let beat = try await living.queue.renew(
@@ -24,9 +24,9 @@ import Testing
       leaseMilliseconds: QueueBench.lease, now: back + 5_000)
     #expect(beat.leases == [.held])
     #expect(beat.nextDeadline == back + Self.quiet)
-    _ = try await living.queue.tick(maxCrashes: 3, now: back + Self.quiet - 1)
+    try await living.tick(now: back + Self.quiet - 1)
     #expect(try await living.field("batch:b", "place") == "batchd:leases")
-    _ = try await living.queue.tick(maxCrashes: 3, now: back + Self.quiet)
+    try await living.tick(now: back + Self.quiet)
     #expect(try await living.list("suspects:demo:extraction") == ["b"])
     #expect(try await living.field("batch:b", "crashes") == "1")
     #expect(try await living.field("batch:a", "crashes") == nil)
@@ -41,13 +41,13 @@ import Testing
     var now = Self.start
     for life in 1...3 {
       now += 60_000
-      let bench = try await QueueBench("life-\(life)", on: first.redis)
+      let bench = try await QueueBench("life-\(life)", on: first.redis, now: now)
       try await bench.register(quiet: Self.quiet, now: now)
       #expect(try await bench.events("outage") == life)
-      _ = try await bench.queue.tick(maxCrashes: 3, now: now)
+      try await bench.tick(now: now)
       #expect(try await first.field("batch:bad", "place") == "batchd:leases")
       now += Self.quiet
-      _ = try await bench.queue.tick(maxCrashes: 3, now: now)
+      try await bench.tick(now: now)
       #expect(try await first.field("batch:bad", "crashes") == "\(life)")
       _ = try await bench.claim(from: .suspects, now: now)
     }

@@ -15,7 +15,7 @@ import Testing
   }
 
   private func tick(_ bench: QueueBench, after milliseconds: Int) async throws {
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + milliseconds)
+    try await bench.tick(now: Self.start + milliseconds)
   }
 
   private func score(_ bench: QueueBench, _ key: String, _ id: String) async throws -> Int? {
@@ -131,7 +131,7 @@ import Testing
   func whatIsDueInAZsetThatIsNotItsPlaceOnlyLeavesIt(zset: String) async throws {
     let bench = try await seeded(#"{"id":"queued"}"#)
     try await redis(bench, "ZADD", .text("batchd:\(zset)"), .integer(Self.start), "queued")
-    #expect(try await bench.queue.tick(maxCrashes: 3, now: Self.start).moved == 0)
+    #expect(try await bench.tick(now: Self.start).moved == 0)
     #expect(try await score(bench, zset, "queued") == nil)
     #expect(try await bench.field("batch:queued", "place") == "batchd:queue:demo:extraction")
     #expect(try await bench.field("batch:queued", "crashes") == nil)

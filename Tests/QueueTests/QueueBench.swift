@@ -15,10 +15,17 @@ final class QueueBench: Sendable {
   let redis: TestRedis
   let queue: Queue
   let storeEpoch: StoreEpoch
+  private let moment: Moment
   private let task: Task<Void, any Error>
 
-  /// - Parameter redis: shared with another bench when given.
-  init(_ worker: String = "w1", on redis: TestRedis? = nil, storeEpoch: Int = 0) async throws {
+  /// - Parameters:
+  ///   - redis: shared with another bench when given.
+  ///   - now: when it adopts; by default long enough before the start for gates to be open then.
+  init(
+    _ worker: String = "w1", on redis: TestRedis? = nil, storeEpoch: Int = 0, now: Int? = nil
+  ) async throws {
+    let moment = Moment(now ?? (redis == nil ? Self.start - 60_000 : Self.start))
+    self.moment = moment
     let redis = if let redis { redis } else { try await TestRedis() }
     self.redis = redis
     try await redis.loadReplacedFunctions()
@@ -28,7 +35,8 @@ final class QueueBench: Sendable {
     logger.logLevel = .critical
     let queue = Queue(
       try RedisConfiguration(url: redis.url), prefix: "batchd", worker: worker, limits: Limits(),
-      store: .init(read: { known.value }, raise: { known.raise($0) }), logger: logger)
+      store: .init(read: { known.value }, raise: { known.raise($0) }), now: { moment.value },
+      logger: logger)
     self.queue = queue
     task = Task { try await queue.client.run() }
   }
@@ -46,6 +54,13 @@ final class QueueBench: Sendable {
       pipelines: [
         .init(name: "demo", stages: [.extraction, .validation, .persistence], counts: .extraction)
       ], now: now)
+    moment.set(now)
+  }
+
+  /// Finds the epoch in force at `now`.
+  func readopt(now: Int = start) async throws {
+    moment.set(now)
+    try await queue.readopt()
   }
 
   /// Pushes and admits envelopes.
@@ -65,6 +80,11 @@ final class QueueBench: Sendable {
       list, from: source, count: count, leaseMilliseconds: Self.lease, now: now)
     guard case .batches(let claims) = claimed else { return [] }
     return claims
+  }
+
+  @discardableResult
+  func tick(now: Int) async throws -> Queue.Tick {
+    try await queue.tick(maxCrashes: 3, leaseMilliseconds: Self.lease, now: now)
   }
 
   /// Calls a function as it is, without the queue's repeats.
@@ -113,6 +133,17 @@ extension [RedisArgument] {
       .text(lease.fence.description),
     ]
   }
+}
+
+/// What the clock of a test shows.
+private final class Moment: Sendable {
+  private let moment: Mutex<Int>
+
+  init(_ moment: Int) { self.moment = Mutex(moment) }
+
+  var value: Int { moment.withLock { $0 } }
+
+  func set(_ new: Int) { moment.withLock { $0 = new } }
 }
 
 /// The epoch that a results store would hold.

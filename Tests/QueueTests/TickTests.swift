@@ -15,12 +15,12 @@ import Testing
       try await bench.admit(#"{"id":"l\#(number)"}"#, #"{"id":"d\#(number)","delay":10}"#)
     }
     #expect(try await bench.claim(count: 130).count == 130)
-    let early = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 9_999)
+    let early = try await bench.tick(now: Self.start + 9_999)
     #expect(early.moved == 0)
     #expect(early.nextDeadline == Self.start + 10_000)
     let later = Self.start + QueueBench.lease
-    #expect(try await bench.queue.tick(maxCrashes: 3, now: later).moved == 200)
-    let second = try await bench.queue.tick(maxCrashes: 3, now: later)
+    #expect(try await bench.tick(now: later).moved == 200)
+    let second = try await bench.tick(now: later)
     #expect(second.moved == 60)
     #expect(second.nextDeadline == nil)
     #expect(try await bench.list("suspects:demo:extraction").count == 130)
@@ -35,7 +35,7 @@ import Testing
     _ = try await bench.queue.client.call([
       "ZADD", "batchd:delayed", .integer(Self.start), "m", .integer(Self.start), "ghost",
     ])
-    #expect(try await bench.queue.tick(maxCrashes: 3, now: Self.start + 5_000).moved == 2)
+    #expect(try await bench.tick(now: Self.start + 5_000).moved == 2)
     #expect(Set(try await bench.list("queue:demo:extraction")) == ["a", "z"])
     #expect(try await bench.events("broken") > 0)
     #expect(try await bench.queue.client.call(["EXISTS", "batchd:delayed"]).integer == 0)
@@ -62,9 +62,9 @@ import Testing
     _ = try await bench.queue.client.call([
       "DEL", "batchd:queue:demo:extraction", "batchd:lane:demo:acme",
     ])
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 30_000)
+    try await bench.tick(now: Self.start + 30_000)
     #expect(try await bench.events("repaired") == 0)
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 61_000)
+    try await bench.tick(now: Self.start + 61_000)
     #expect(try await bench.events("repaired") == 3)
     #expect(Set(try await bench.list("queue:demo:extraction")) == ["a", "b"])
     #expect(try await bench.list("lane:demo:acme") == ["c"])
@@ -84,9 +84,9 @@ import Testing
     #expect(try await bench.queue.intake(count: 9, now: Self.start).count == 1)
     let other = try await QueueBench("w2", on: bench.redis)
     try await other.register(now: Self.start + 29_999)
-    _ = try await other.queue.tick(maxCrashes: 3, now: Self.start + 29_999)
+    try await other.tick(now: Self.start + 29_999)
     #expect(try await bench.list("queue:demo:extraction") == ["c"])
-    _ = try await other.queue.tick(maxCrashes: 3, now: Self.start + 30_000)
+    try await other.tick(now: Self.start + 30_000)
     #expect(try await bench.list("queue:demo:extraction") == ["c", "b", "a"])
     #expect(try await bench.list("enqueue") == [#"{"id":"d"}"#])
     #expect(try await bench.events("worker_lost") == 1)
@@ -111,7 +111,7 @@ import Testing
     let intake = "intake:dead:demo:extraction"
     _ = try await bench.queue.client.call(["RENAME", queue, .text("batchd:\(intake)")])
     _ = try await bench.queue.client.call(["SET", queue, "not a list"])
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + 30_001)
+    try await bench.tick(now: Self.start + 30_001)
     #expect(try await bench.list("queue:demo:extraction") == ["a"])
     #expect(try await bench.queue.client.call(["KEYS", "batchd:aside:*"]).array?.count == 1)
   }
@@ -138,7 +138,7 @@ import Testing
     var claims = try await bench.claim(now: now)
     for crashes in 1...2 {
       now += QueueBench.lease
-      _ = try await bench.queue.tick(maxCrashes: 3, now: now)
+      try await bench.tick(now: now)
       #expect(try await bench.field("batch:a", "crashes") == "\(crashes)")
       #expect(try await bench.claim(now: now).isEmpty)
       claims = try await bench.claim(from: .suspects, now: now)
@@ -152,7 +152,7 @@ import Testing
     #expect(try await bench.field("batch:a", "crashes") == "0")
     for _ in 1...3 {
       now += QueueBench.lease
-      _ = try await bench.queue.tick(maxCrashes: 3, now: now)
+      try await bench.tick(now: now)
       _ = try await bench.claim(from: .suspects, now: now)
     }
     #expect(try await bench.field("batch:a", "status") == "failed")

@@ -26,7 +26,7 @@ import Testing
     try await bench.register()
     try await bench.admit(#"{"id":"a","items":["i"]}"#)
     let old = try await bench.claim()[0].lease
-    _ = try await bench.queue.tick(maxCrashes: 3, now: Self.start + QueueBench.lease)
+    try await bench.tick(now: Self.start + QueueBench.lease)
     let now = Self.start + QueueBench.lease
     let new = try await bench.claim(from: .suspects, now: now)[0].lease
     #expect(new.fence > old.fence)

@@ -5,11 +5,13 @@
 --                saw the clock jump, with Redis's time as its monotonic clock carries it on
 -- -> [EPOCH, NOW, JUMPED]; JUMPED the last epoch that began with a jump of the clock: whoever knows an older one and finds
 --    the clock elsewhere need not say so
--- A new run_id, a missing epoch or one older than the store's raises it to max(Redis, store) + 1. Repeatable: a
--- second worker that saw the same restart, loss or jump finds the new epoch there. Leases of older epochs are lost
--- and re-queued by tick, uncharged; gates of older epochs close for one interval at their next use. What is delayed
--- follows the clock by as far as it jumped: at once into PREFIX:jumped, from where tick takes it in bounded steps.
--- A jump is discovered at the next beat or tick of anybody.
+-- A new run_id, a missing epoch, one older than the store's or a jump of the clock raises it to max(Redis, store) + 1.
+-- Repeatable: a second worker that saw the same restart, loss or jump finds the new epoch there. Leases of older epochs
+-- are lost and re-queued by tick, uncharged; gates of older epochs close for one interval. What is delayed follows the
+-- clock by as far as it jumped: at once into PREFIX:jumped, from where tick takes it in bounded steps.
+-- Whoever knew the clock before a jump discovers it with its next call. Whoever comes after it knows a step back by what
+-- the last beat noted. A step forward looks like silence to him: he asks no gate for an interval (Gate.swift) and ends no
+-- lease for as long as one lasts (tick), so that those who know better are heard before.
 local DISCOVERED_WITHIN_MS = 60000
 
 local function jump(c, by)
@@ -40,16 +42,18 @@ define('adopt', function(p, args)
   local seen, expected = string.match(args[2] or '', '^(%d+) ?(%d*)$')
   -- What the caller did not see is nil, what Redis does not have is false.
   local doubted = seen == meta[2]
-  if epoch == 0 or meta[1] ~= run_id or epoch < stored or doubted then
+  local by = doubted and expected ~= '' and c.now - expected or -stepped_back(c)
+  if epoch == 0 or meta[1] ~= run_id or epoch < stored or doubted or by ~= 0 then
     epoch = math.max(epoch, stored) + 1
     call('HSET', p .. 'meta', 'run_id', run_id, 'epoch', integer(epoch), 'adopted_at', c.at, 'adopted_ms',
       integer(c.now),
       'revision', REVISION)
     event(c, 'adopted', '', {}, 'epoch', integer(epoch), 'reason',
-      doubted and (expected ~= '' and 'clock' or 'fence') or (meta[2] and 'restart' or 'new'))
-    if doubted and expected ~= '' then
+      by ~= 0 and 'clock' or doubted and 'fence' or (meta[2] and 'restart' or 'new'))
+    if by ~= 0 then
       call('HSET', p .. 'meta', 'jumped_epoch', integer(epoch))
-      jump(c, c.now - expected)
+      jump(c, by)
+      note_clock(c)
     end
   end
   return { epoch, c.now, number(call('HGET', p .. 'meta', 'jumped_epoch')) }

@@ -10,7 +10,7 @@ end
 
 -- The gate as it stands: the moment of the next permission that nobody asked for yet, the moment from which one may
 -- be used, and the one used last. After a new epoch (a restart, a clock that jumped) what it holds means nothing:
--- it closes for one interval. A deadline further away than the largest span is clamped.
+-- it closes for one interval after the adoption. A deadline further away than the largest span is clamped.
 local function gate_read(c, name, step)
   local flat = call('HMGET', c.p .. 'gate:' .. name, 'next_ms', 'free_ms', 'turn', 'generation', 'epoch', 'interval')
   local g = { next = number(flat[1]), free = number(flat[2]), turn = number(flat[3]),
@@ -20,12 +20,9 @@ local function gate_read(c, name, step)
     -- Nobody knows when the last permission was.
     g.next = c.now + math.max(step, number(g.interval))
     g.free, g.turn, g.generation = g.next, 0, g.generation + 1
-  elseif not flat[5] then
-    -- Perhaps Redis forgot it: closed for one interval after the adoption.
-    g.next = number(call('HGET', c.p .. 'meta', 'adopted_ms')) + step
-    g.free = g.next
   elseif flat[5] ~= c.epoch then
-    g.next = c.now + math.max(step, number(g.interval))
+    -- Without one perhaps Redis forgot it.
+    g.next = number(call('HGET', c.p .. 'meta', 'adopted_ms')) + math.max(step, number(g.interval))
     g.free, g.turn, g.generation = g.next, 0, g.generation + 1
   end
   g.next = math.min(g.next, c.now + GATE_SPAN_MS)

@@ -21,7 +21,7 @@
 -- envelopes, outputs and errors are opaque bytes, parsed in Swift.
 
 -- To be raised with each release that changes a function: workers replace a lower one with theirs, never a higher one.
-local REVISION = 3
+local REVISION = 4
 local ENDED = { completed = true, completed_with_errors = true, failed = true, cancelled = true }
 local STAGES = { setup = 1, extraction = 2, annotation = 3, validation = 4, metadata = 5, persistence = 6 }
 -- redis.call with wrong types mended on the way.
@@ -123,17 +123,26 @@ local function open(p, given)
   return context
 end
 
--- Every call of a worker carries the epoch it adopted: a Redis that may have forgotten something refuses it.
-local function guard(c, epoch)
+-- How far Redis's clock may stray from what a caller expects, before it counts as stepped. RedisClock.swift has it, too.
+local CLOCK_TOLERANCE_MS = 5000
+
+-- Every call of a worker carries 'EPOCH EXPECTED_NOW': the epoch it adopted, for a Redis that may have forgotten something
+-- refuses it; and what Redis's clock shows by the caller's monotonic one, so that a step is noticed before anything is
+-- promised or taken away by the new time. Without EXPECTED_NOW the caller has no clock.
+local function guard(c, given)
+  local epoch, expected = string.match(given or '', '^(%d+) ?(%d*)$')
   if c.fence and not is_count(c.fence) then
     -- Nobody knows which fences were given: only a new epoch makes larger ones.
     mended[#mended + 1] = { c.p .. 'meta', 'its fence was not a number', 'a new epoch begins' }
     call('HDEL', c.p .. 'meta', 'fence', 'epoch')
-    c.epoch = nil
+    c.epoch = false
   end
   if c.epoch ~= epoch then
-    refuse('EPOCH', 'the epoch is ' .. (c.epoch or 'unset') .. ', the caller has ' .. tostring(epoch)
+    refuse('EPOCH', 'the epoch is ' .. (c.epoch or 'unset') .. ', the caller has ' .. tostring(given)
       .. ': adopt first')
+  end
+  if expected ~= '' and math.abs(c.now - expected) > CLOCK_TOLERANCE_MS then
+    refuse('CLOCK', 'the clock shows ' .. integer(c.now) .. ', the caller expected ' .. expected .. ': adopt first')
   end
 end
 

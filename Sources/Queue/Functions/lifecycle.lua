@@ -252,6 +252,18 @@ end
 
 -- ---------------------------------------------------------------------------- time
 
+-- Keeps what the clock showed, for those who come after a step.
+local function note_clock(c)
+  call('HSET', c.p .. 'meta', 'clock_ms', integer(c.now))
+end
+
+-- By how many milliseconds the clock has stepped back since somebody noted it; 0 when it has not. A step forward looks
+-- like silence.
+local function stepped_back(c)
+  local noted = number(call('HGET', c.p .. 'meta', 'clock_ms'))
+  return noted - c.now > CLOCK_TOLERANCE_MS and noted - c.now or 0
+end
+
 -- Notices that no worker at all was heard for longer than any beat: then perhaps it was Redis, or the way to it, that
 -- was away.
 local function note_outage(c)
@@ -263,12 +275,11 @@ local function note_outage(c)
   end
 end
 
--- Until when an outage excuses leases that nobody renewed, in Unix milliseconds; nil when there was none. Whoever outlived
+-- Until when an outage excuses leases that nobody renewed, in Unix milliseconds; 0 when there was none. Whoever outlived
 -- it says so within a beat; whoever did not has died, and it was no outage.
 local function outage_grace(c)
   local meta = call('HMGET', c.p .. 'meta', 'outage_ms', 'quiet_ms')
-  local grace = number(meta[1]) + number(meta[2])
-  return meta[1] and c.now < grace and grace or nil
+  return meta[1] and number(meta[1]) + number(meta[2]) or 0
 end
 
 -- Takes delayed batches over a jump of the clock, some at a time: each waits as long as it would have. An envelope's

@@ -40,6 +40,7 @@ define('register', function(p, args)
   end
   check_types(c)
   note_outage(c)
+  note_clock(c)
   call('ZREM', p .. 'departed', worker)
   call('ZADD', p .. 'workers', integer(c.now), worker)
   if other[3] ~= boot then

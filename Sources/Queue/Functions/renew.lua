@@ -40,6 +40,7 @@ define('renew', function(p, args)
   local k = tonumber(args[k_at])
   local c = open(p, args[k_at + 2 * k + 1])
   guard(c, epoch)
+  if stepped_back(c) > 0 then refuse('CLOCK', 'the clock stepped back since the last beat: adopt first') end
   local key = p .. 'worker:' .. worker
   local known = call('HMGET', key, 'boot', 'host')
   if known[1] and known[1] ~= boot then
@@ -49,6 +50,7 @@ define('renew', function(p, args)
     refuse('UNREGISTERED', 'what worker ' .. worker .. ' registered is gone from ' .. p)
   end
   note_outage(c)
+  note_clock(c)
   local expiry, leases = integer(c.now + lease_ms), {}
   for i = 1, n do
     leases[i] = renew_one(c, args[5 + 2 * i], args[6 + 2 * i], expiry)

@@ -1,8 +1,8 @@
 -- batchd_tick: moves what time moves; by any worker, bounded, without a leader.
--- FCALL batchd_tick 1 PREFIX EPOCH EXPECTED_NOW TOLERANCE_MS MAX_CRASHES [NOW]
---   EXPECTED_NOW  Redis's time as the caller's monotonic clock has it, '' when it has none
--- -> ['clock', NOW] when Redis's clock jumped: adopt first, nothing was reaped; else
---    ['ok', NOW, NEXT_DEADLINE, MOVED]
+-- FCALL batchd_tick 1 PREFIX EPOCH REAP_FROM MAX_CRASHES [NOW]
+--   REAP_FROM  from when the caller may end leases, as Redis's time: a lease after it first knew the clock, which may have
+--              stepped before; '' for a caller to whom the clock is right
+-- -> [NOW, NEXT_DEADLINE, MOVED]
 -- Expired leases become suspects; those of an older epoch go to the front of their list uncharged; those that an outage
 -- of Redis let expire wait for their workers for one beat more; due ids enter lane or list; intakes of dead workers go
 -- back; retention ends. Every ten seconds it walks on by some hundred records and mends what is broken (inspection.lua):
@@ -38,11 +38,11 @@ local function each(c, key, ids, body)
   return moved
 end
 
-local function reap(c, max_crashes)
-  local grace = outage_grace(c)
+local function reap(c, from, max_crashes)
+  local grace = math.max(outage_grace(c), from)
   local function lost(id, b)
     if older(c, b) then return requeue(c, id, b) end
-    if grace then
+    if c.now < grace then
       call('ZADD', c.leases, integer(grace), id)
       return false
     end
@@ -191,11 +191,8 @@ local function patrol(c)
 end
 
 define('tick', function(p, args)
-  local c = open(p, args[5])
+  local c = open(p, args[4])
   guard(c, args[1])
-  if args[2] ~= '' and math.abs(c.now - tonumber(args[2])) > tonumber(args[3]) then
-    return { 'clock', c.now }
-  end
   local moved = 0
   local function step(name, body)
     local count, problem = attempt(c, body)
@@ -204,12 +201,12 @@ define('tick', function(p, args)
     commit(c)
   end
   step('workers', function() note_outage(c) end)
-  step('leases', function() return reap(c, tonumber(args[4])) end)
+  step('leases', function() return reap(c, number(args[2]), tonumber(args[3])) end)
   step('delayed', function() return follow_clock(c) + wake(c) end)
   step('cancelling', function() return cancel_more(c) end)
   step('workers', function() bury_workers(c) end)
   step('meta', function() patrol(c) end)
   local more
   step('operations', function() more = end_retention(c) end)
-  return { 'ok', c.now, more and c.now or next_deadline(c), moved }
+  return { c.now, more and c.now or next_deadline(c), moved }
 end)

@@ -18,6 +18,7 @@ enum Event: String, CaseIterable {
   case rollbackBehindStore = "rollback behind the store's epoch"
   case rollbackUnderConnections = "rollback under open connections"
   case refusedEpoch = "refused epoch"
+  case refusedClock = "refused clock"
   case registeredAgain = "registered again"
   case chargedCrash = "charged crash"
   case poison

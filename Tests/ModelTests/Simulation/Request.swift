@@ -15,12 +15,14 @@ enum Request: Hashable {
   case gateConfirm(Token, account: String, at: Int, generation: Int)
 
   /// The function's name and its arguments after the epoch.
-  func call(by worker: SimulatedWorker, expectedNow: Int?) -> (String, [RedisArgument]) {
+  func call(by worker: SimulatedWorker) -> (String, [RedisArgument]) {
     let name = RedisArgument.text(worker.name)
     switch self {
     case .intake: return ("intake", [name, 10, 1000])
     case .tick:
-      return ("tick", [expectedNow.map { .integer($0) } ?? "", 5_000, .integer(World.maxCrashes)])
+      return (
+        "tick", [.integer(worker.adopted.redis + World.lease), .integer(World.maxCrashes)]
+      )
     case .recover: return ("recover", [name, 0, 100, .integer(World.maxCrashes)])
     case .outbox: return ("outbox", [name, 10])
     case .leave: return ("leave", [name])
@@ -51,14 +53,18 @@ enum Request: Hashable {
         [86_400_000, 172_800_000, .integer(runs.count)] + runs.joined().map { .text($0) }
       )
     case .gateTake(let token, let account):
-      return ("gate_take", [.text(account), 1_000, 15, 2_000] + token.holder)
+      return ("gate_take", [.text(account)] + Self.grid + [2_000] + token.holder)
     case .gateConfirm(let token, let account, let at, let generation):
       return (
         "gate_confirm",
-        [.text(account), .integer(at), .integer(generation), 1_000, 15] + token.holder
+        [.text(account), .integer(at), .integer(generation)] + Self.grid + token.holder
       )
     }
   }
+
+  private static let grid: [RedisArgument] = [
+    .integer(World.gateInterval), .integer(World.gateMargin),
+  ]
 
   private static func registration(
     _ name: RedisArgument, _ boot: RedisArgument

@@ -23,7 +23,7 @@ extension Simulation {
       if isZombie { return answer }
       if lost { ledger.count(.lostReply) }
       workers[at].pending = lost ? request : nil
-      if !lost { try await hear(request, reply, at) }
+      if !lost { try hear(request, reply, at) }
       return answer
     }
     throw Violation("no epoch is in force long enough for one call")
@@ -42,18 +42,17 @@ extension Simulation {
   /// Returns nil when another epoch has begun, which the worker now knows, or when it must register again.
   private mutating func ask(_ request: Request, _ at: Int) async throws -> RedisValue? {
     let worker = workers[at]
-    let (name, arguments) = request.call(
-      by: worker, expectedNow: worker.expectedNow(at: monotonic))
-    let reply = try await call(name, [.integer(worker.epoch)] + arguments)
+    let (name, arguments) = request.call(by: worker)
+    let reply = try await call(name, [worker.stamp(at: monotonic)] + arguments)
     if case .error(let error) = reply {
       if error.serverCode == "UNREGISTERED" {
         workers[at].registered = 0
         return nil
       }
-      guard error.serverCode == "EPOCH" else {
+      guard ["EPOCH", "CLOCK"].contains(error.serverCode) else {
         throw Violation("\(name) is answered: \(error.message)")
       }
-      ledger.count(.refusedEpoch)
+      ledger.count(error.serverCode == "EPOCH" ? .refusedEpoch : .refusedClock)
       try await adopt(at, lost: false)
       return nil
     }
@@ -77,14 +76,17 @@ extension Simulation {
     try await look()
     if lost { return }
     if jumpIn == nil, jumped <= seen, let expected, abs(expected - now) > 5_000 {
-      // It jumped while the connection was away, and nobody has seen to that.
+      // It jumped, and nobody has seen to that.
       ledger.count(.noticedJump)
       return try await adopt(at, jumpIn: epoch, lost: false)
     }
     ledger.storeEpoch = epoch
     workers[at].isConnected = true
-    workers[at].epoch = epoch
     workers[at].clock = (now, monotonic)
+    if epoch != seen {
+      workers[at].epoch = epoch
+      workers[at].adopted = (now, monotonic)
+    }
   }
 
   // MARK: what is true

@@ -2,7 +2,7 @@ import Redis
 
 /// What a worker makes of an answer.
 extension Simulation {
-  mutating func hear(_ request: Request, _ reply: RedisValue, _ at: Int) async throws {
+  mutating func hear(_ request: Request, _ reply: RedisValue, _ at: Int) throws {
     switch request {
     case .claim(let stage, _, _, _):
       for (token, _, _) in reply.claimedBatches(World.stages[stage]) {
@@ -13,7 +13,7 @@ extension Simulation {
       for (token, answer) in zip(tokens, reply.array?[4].texts ?? []) where answer != "held" {
         drop(token, at)
       }
-      if try await keepsTime(at) { workers[at].clock = (now, monotonic) }
+      workers[at].clock = (now, monotonic)
     case .act(let token, _):
       let value = reply.array?.last ?? reply
       if let next = value.array, let stage = next[1].text {
@@ -22,33 +22,24 @@ extension Simulation {
       } else if value.text != "held" {
         drop(token, at)
       }
-    case .tick:
-      if try await keepsTime(at) { workers[at].clock = (now, monotonic) }
+    case .tick: workers[at].clock = (now, monotonic)
     case .gateTake(_, let account):
       guard let parts = reply.array, let moment = parts[2].integer,
-        let generation = parts[3].integer, try await keepsTime(at)
+        let generation = parts[3].integer, hasKnownClock(at)
       else { return }
       if parts[0].text == "granted" { try pass(account) }
       if parts[0].text == "reserved" { workers[at].reservations[account] = (moment, generation) }
     case .gateConfirm(_, let account, _, _):
-      guard try await keepsTime(at) else {
-        workers[at].reservations[account] = nil
-        return
-      }
-      let state = reply.array?[0].text
+      let state = hasKnownClock(at) ? reply.array?[0].text : "void"
       if state == "granted" { try pass(account) }
       if state != "early" { workers[at].reservations[account] = nil }
     case .intake, .recover, .outbox, .leave, .register, .admit, .archive: break
     }
   }
 
-  /// Whether Redis's clock runs on as the worker saw it. When it jumped, a new epoch begins.
-  private mutating func keepsTime(_ at: Int) async throws -> Bool {
-    guard let expected = workers[at].expectedNow(at: monotonic), abs(expected - now) > 5_000
-    else { return true }
-    ledger.count(.noticedJump)
-    try await adopt(at, jumpIn: workers[at].epoch, lost: false)
-    return false
+  /// Whether the worker has known the clock for an interval, so that two permissions' distance tells it something.
+  func hasKnownClock(_ at: Int) -> Bool {
+    monotonic - workers[at].adopted.monotonic >= World.gateInterval + World.gateMargin
   }
 
   private mutating func drop(_ token: Token, _ at: Int) {

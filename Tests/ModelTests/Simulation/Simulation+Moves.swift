@@ -20,9 +20,6 @@ extension Simulation {
     case .cancel, .cancelAll, .retry, .pause, .resume: return try await people(move.deed)
     case .pass(let seconds, let silent): try await pass(Int(seconds * 1000), silent: silent)
     case .step(let hours):
-      // A step back before anybody noticed the last one: for whoever lived before both, nothing happened, and what was
-      // promised in between looks an hour old.
-      guard isStepNoticed else { return nil }
       ledger.count(.clockStep)
       now += hours * 3_600_000
       try await expire()
@@ -82,8 +79,6 @@ extension Simulation {
   }
 
   mutating func start(_ at: Int) async throws {
-    // A new process knows no earlier time: a step that nobody noticed yet is none to it. Who lives beats before it works.
-    if !isStepNoticed { try await beatAll() }
     workers[at].isAlive = true
     workers[at].boots += 1
     _ = try await send(.register(boot: workers[at].boot), by: at, lost: false)
@@ -108,7 +103,7 @@ extension Simulation {
 
   private mutating func askGate(_ at: Int, _ batch: String, lost: Bool) async throws -> String? {
     guard let token = workers[at].tokens[batch], let account = picture.batches[batch]?.account,
-      !account.isEmpty
+      !account.isEmpty, hasKnownClock(at)
     else { return nil }
     if let reservation = workers[at].reservations[account] {
       return try await send(

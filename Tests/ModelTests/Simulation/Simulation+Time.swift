@@ -43,14 +43,6 @@ extension Simulation {
     }
   }
 
-  /// Whether everybody that has a clock knows of the last step.
-  var isStepNoticed: Bool {
-    workers.allSatisfy { worker in
-      guard let expected = worker.expectedNow(at: monotonic) else { return true }
-      return abs(expected - now) <= 5_000
-    }
-  }
-
   /// Ends the retention that Redis would end, if its own clock were this one.
   mutating func expire() async throws {
     try await look()

@@ -10,6 +10,7 @@ enum World {
   static let quiet = 12_000
   static let maxCrashes = 2
   static let gateInterval = 1_000
+  static let gateMargin = 15
   /// Far in the future, so that Redis's own clock ends nothing.
   static let start = 4_000_000_000_000
 
@@ -63,8 +64,9 @@ struct SimulatedWorker {
   var registered = 0
   /// A connection is usable once it was adopted.
   var isConnected = false
-  /// Redis's clock and the true time at its last look.
+  /// Redis's clock and the true time at its last look, and when it adopted its epoch.
   var clock: (redis: Int, monotonic: Int)?
+  var adopted = (redis: 0, monotonic: 0)
   var boots = 0
   var tokens: [String: Token] = [:]
   /// The call whose reply it did not get: it does nothing else before that is answered.
@@ -84,4 +86,9 @@ struct SimulatedWorker {
 
   /// Redis's clock as its monotonic one carries it on.
   func expectedNow(at moment: Int) -> Int? { clock.map { $0.redis + moment - $0.monotonic } }
+
+  /// What each of its calls carries.
+  func stamp(at moment: Int) -> RedisArgument {
+    .text("\(epoch)" + (expectedNow(at: moment).map { " \($0)" } ?? ""))
+  }
 }
