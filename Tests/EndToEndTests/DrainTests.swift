@@ -18,7 +18,7 @@ extension ProcessTests {
     @Test func aBatchIsHandedBackInEachStageAndGoesOnAfterItsLastCheckpoint() async throws {
       var settings = Site.Settings(jobs: 1_000)
       settings.interval = 1
-      settings.worker = "gate_margin_ms = 2"
+      settings.worker = "gate_margin_ms = \(2 * Pace.slowness)"
       settings.simulator.latencyMilliseconds = 1
       try await Site.with(settings) { site in
         let account = site.world.accounts[0]

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import TestSupport
 
 @testable import enum TestSupport.ChildProcess
 
@@ -73,7 +74,7 @@ final class Program: Sendable {
 
   /// Its exit status once it has ended, nil when it runs on for longer than `limit`.
   func exitStatus(within limit: Duration) async -> Int32? {
-    let deadline = ContinuousClock.now + limit
+    let deadline = ContinuousClock.now + limit * Pace.slowness
     while isRunning, ContinuousClock.now < deadline {
       try? await Task.sleep(for: .milliseconds(5))
     }

@@ -12,27 +12,35 @@ extension ProcessTests {
   @Suite struct SharedGateTests {
     private static let isLong = ProcessInfo.processInfo.environment["BATCHD_LONG"] == "1"
     private static let interval = 400
-    private static let margin = 14
+    private static let margin = 14 * Pace.slowness
     private static let workers = 16
     /// Requests between two steps of Redis's clock, and how far ahead it is then, in seconds.
     private static let requests = isLong ? 60 : 11
     private static let shifts = isLong ? [3_600, 0, -3_600, 0, 3_600, 0] : [3_600, 0]
 
-    @Test func sixteenWorkersKeepOneInterval() async throws {
+    /// What a round came to.
+    private struct Round {
+      /// Of the limit, 1 for a request each interval.
       var use = 0.0
-      var round = 0
-      // No gap may be too short, ever. But one permission that the machine let pass is 3 % of so few: what the protocol
-      // loses, it loses in each round.
-      while use < 0.95, round < 3 {
-        round += 1
-        use = try await Self.round()
-      }
-      #expect(use >= 0.95)
+      /// Gaps under the interval, in milliseconds: the machine stopped a request between its permission and its arrival.
+      var near: [Double] = []
+
+      /// A permission that the machine let pass is 3 % of so few: what the protocol loses, it loses in each round.
+      var isAsItShould: Bool { use >= 0.95 && near.isEmpty }
     }
 
-    /// - Returns: the use that was made of the limit, 1 for a request each interval.
-    private static func round() async throws -> Double {
-      var use = 0.0
+    @Test func sixteenWorkersKeepOneInterval() async throws {
+      var last = Round()
+      var count = 0
+      while !last.isAsItShould, count < (Pace.isJudged ? 6 : 1) {
+        count += 1
+        last = try await Self.round()
+      }
+      if Pace.isJudged { #expect(last.isAsItShould, "\(last)") }
+    }
+
+    private static func round() async throws -> Round {
+      var outcome = Round()
       let clocks = try await ShiftedClocks()
       try clocks.set("redis", seconds: 0)
       let first = await Self.preference()
@@ -53,14 +61,17 @@ extension ProcessTests {
         await eventually(within: .seconds(90), "all have registered") {
           try await site.client.call(["ZCARD", "batchd:workers"]).integer == Self.workers
         }
+        let monitor = try await GateMonitor(site, through: first)
         try await Self.enqueue(site)
         let steps = try await Self.stepRedis(site, clocks)
         await site.waitForEnd(of: ["o1"], within: .seconds(Self.isLong ? 600 : 90))
-        use = try Self.judge(try site.arrivals(), steps)
+        let arrivals = try site.arrivals()
+        let ways = try await monitor.delays(arrivals) { Self.batch(of: $0, site) }
+        outcome = try Self.judge(arrivals, ways, steps)
         try await Self.expectAllIsRight(site)
         withExtendedLifetime(programs) {}
       }
-      return use
+      return outcome
     }
 
     /// This is about the protocol, not about who gets the processor: where the machine lets us, nothing else delays the
@@ -76,11 +87,17 @@ extension ProcessTests {
     private static func enqueue(_ site: Site) async throws {
       let account = site.world.accounts[0]
       for number in 1...workers {
-        let share = account.jobs.indices.filter { $0 % workers == number - 1 }
+        let share = account.jobs.indices.filter { batch(of: $0) == "b\(number)" }
         try await site.enqueue(
           "b\(number)", operation: "o1", pipeline: "p\(number)", account: account.name,
           items: share.map { account.jobs[$0].uuid })
       }
+    }
+
+    private static func batch(of job: Int) -> String { "b\(job % workers + 1)" }
+
+    private static func batch(of arrival: Arrival, _ site: Site) -> String? {
+      site.world.accounts[0].jobs.firstIndex { $0.uuid == arrival.uuid }.map { batch(of: $0) }
     }
 
     /// Steps the clock each time that enough requests have come. Returns when, in true Unix milliseconds.
@@ -98,10 +115,17 @@ extension ProcessTests {
       return steps
     }
 
-    private static func judge(_ arrivals: [Arrival], _ steps: [Int64]) throws -> Double {
+    private static func judge(
+      _ arrivals: [Arrival], _ ways: [Double], _ steps: [Int64]
+    ) throws -> Round {
       let gaps = arrivals.compactMap(\.gapMilliseconds)
       let near = gaps.filter { $0 < Double(interval) }
-      #expect(near == [])
+      // No two permissions are too near, ever, and no two requests whose ways from there differ by less than the margin.
+      for (index, gap) in gaps.enumerated() {
+        let permissions = gap - ways[index + 1] + ways[index]
+        #expect(permissions >= Double(interval))
+        #expect(gap >= Double(interval) || ways[index] - ways[index + 1] > Double(margin))
+      }
       // The gap across a step is not the limit's use, but how long the step shut the gate.
       var used = 0
       var span = 0.0
@@ -120,10 +144,10 @@ extension ProcessTests {
       print(
         """
         row 12: \(workers) processes, \(arrivals.count) requests, \(near.count) gaps under \(interval) ms \
-        (least \(gaps.min() ?? 0)), use \(use), \(steps.count) steps of 1 h, after which \
-        the gate opened within \(pauses) ms
+        (least \(gaps.min() ?? 0)), use \(use), \(ways.max() ?? 0) ms at most from a permission to its arrival, \
+        \(steps.count) steps of 1 h, after which the gate opened within \(pauses) ms
         """)
-      return use
+      return Round(use: use, near: near)
     }
 
     /// L = Z = D = 0, and nobody was charged.

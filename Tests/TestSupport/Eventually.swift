@@ -7,6 +7,7 @@ public func eventually(
   within limit: Duration = .seconds(10), _ what: String = "the condition",
   sourceLocation: SourceLocation = #_sourceLocation, _ condition: () async throws -> Bool
 ) async -> Bool {
+  let limit = limit * Pace.slowness
   let clock = ContinuousClock()
   let start = clock.now
   var last: (any Error)?

@@ -93,7 +93,7 @@ extension Simulation {
     for batch in workers[at].tokens.keys.sorted() {
       moves.append((20, .act(at, batch: batch, act(&random, batch))))
       if picture.batches[batch]?.account.isEmpty == false {
-        moves.append((10, .gate(at, batch: batch)))
+        moves.append((20, .gate(at, batch: batch)))
       }
     }
   }
