@@ -82,10 +82,17 @@ public struct Gate: Sendable {
 
   private var usableMilliseconds: Int { marginMilliseconds / 2 }
 
+  private var opensAfterAdoption: ContinuousClock.Instant {
+    clockKnownSince() + .milliseconds(intervalMilliseconds + marginMilliseconds)
+  }
+
   private func take() async throws -> Step {
-    try await Task.sleep(
-      until: clockKnownSince() + .milliseconds(intervalMilliseconds + marginMilliseconds),
-      tolerance: .zero, clock: .continuous)
+    let opens = opensAfterAdoption
+    let wait = ContinuousClock.now.duration(to: opens)
+    if wait > .milliseconds(patienceMilliseconds) {
+      return .passed(.closed(milliseconds: Int(wait / .milliseconds(1))))
+    }
+    try await Task.sleep(until: opens, tolerance: .zero, clock: .continuous)
     let sent = ContinuousClock.now
     let reply = try await call(
       "gate_take",
@@ -96,7 +103,7 @@ public struct Gate: Sendable {
     guard let parts = reply.array, parts.count == 4, let now = parts[1].integer,
       let at = parts[2].integer, let generation = parts[3].integer
     else { throw unreadable(reply) }
-    guard clockKnownSince() <= sent else { return .again }
+    guard opensAfterAdoption <= sent else { return .again }
     let reservation = Reservation(at: at, generation: generation)
     switch parts[0].text {
     case "granted":
@@ -124,7 +131,7 @@ public struct Gate: Sendable {
     guard let parts = reply.array, parts.count == 3, let now = parts[1].integer,
       let at = parts[2].integer
     else { throw unreadable(reply) }
-    guard clockKnownSince() <= sent else { return .again }
+    guard opensAfterAdoption <= sent else { return .again }
     switch parts[0].text {
     case "granted":
       let left = at + usableMilliseconds - now

@@ -19,8 +19,8 @@ public final class Adoption: Sendable {
     }
   }
 
-  /// Why Redis may have forgotten something although the connection to it lives on.
-  public enum Doubt: Sendable {
+  /// Why a new epoch must begin although Redis is the one that the last caller knew.
+  enum Doubt {
     /// Its clock jumped, in this epoch.
     case clock(in: Int)
     /// It gave out a fence that was given out before: a backup was restored into the running server.
@@ -102,18 +102,20 @@ public final class Adoption: Sendable {
   func adopt(
     _ doubt: Doubt? = nil, _ call: ([RedisArgument]) async throws -> RedisValue
   ) async throws {
+    // It may take its time, which is none of Redis's clock.
+    let stored = try await store.read()
     let (seen, clock) = state.withLock { ($0.epoch, $0.clock) }
+    let expected = clock.map { " \($0.now)" } ?? ""
     let doubted =
       switch doubt {
-      case nil: ""
-      case .clock(let epoch): "\(epoch)\(clock.map { " \($0.now)" } ?? "")"
+      case nil: expected
+      case .clock(let epoch): "\(epoch)\(expected)"
       case .fence: "\(seen)"
       }
     let sent = ContinuousClock.now
     let reply = try await call(
       [
-        "FCALL", "batchd_adopt", 1, .text(keys.prefix), .integer(try await store.read()),
-        .text(doubted),
+        "FCALL", "batchd_adopt", 1, .text(keys.prefix), .integer(stored), .text(doubted),
       ] + (self.now.map { [.integer($0())] } ?? []))
     guard let parts = reply.array, parts.count == 3, let epoch = parts[0].integer,
       let now = parts[1].integer, let jumped = parts[2].integer
@@ -124,6 +126,8 @@ public final class Adoption: Sendable {
     }
     if epoch != seen { try await store.raise(epoch) }
     let changed: (@Sendable () -> Void)? = state.withLock { state in
+      // Another adoption was answered meanwhile.
+      guard sent >= state.adopted else { return nil }
       if self.now == nil { state.clock = RedisClock(redisMilliseconds: now, sent: sent) }
       guard state.epoch != epoch else { return nil }
       state.epoch = epoch
@@ -151,8 +155,9 @@ public final class Adoption: Sendable {
   /// Notes what Redis's clock showed in the reply to a call sent at `sent`: it may run a little faster or slower.
   func note(redisMilliseconds: Int, sent: ContinuousClock.Instant) {
     state.withLock { state in
-      // What was read before the adoption may have been read before the jump that led to it.
-      guard sent >= state.adopted else { return }
+      // What was read before the adoption may have been read before the jump that led to it; what took long, by waiting
+      // for Redis too, tells too little.
+      guard sent >= state.adopted, .now - sent < .seconds(1) else { return }
       state.clock = RedisClock(redisMilliseconds: redisMilliseconds, sent: sent)
     }
   }

@@ -43,7 +43,7 @@ extension Queue {
         "Redis gave out an old fence, so it has forgotten something; starting a new epoch",
         metadata: ["fence": "\(least)", "known": "\(known)"])
       // Tick takes these leases back, uncharged, as those of an older epoch.
-      try await readopt(.fence)
+      try await readopt(doubtsFence: true)
       return .batches([])
     }
     adoption.note(fences)

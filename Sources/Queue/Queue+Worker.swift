@@ -146,11 +146,11 @@ extension Queue {
     let reply = try await call(
       "tick",
       [
-        now == nil ? .integer(adoption.adoptedRedisMilliseconds + leaseMilliseconds) : "",
+        now == nil ? .integer(adoption.adoptedRedisMilliseconds + leaseMilliseconds) : "", "",
         .integer(maxCrashes),
       ], now: now)
-    guard let parts = reply.array, parts.count == 3, let time = parts[0].integer,
-      let deadline = parts[1].integer, let moved = parts[2].integer
+    guard let parts = reply.array, parts.count == 4, let time = parts[1].integer,
+      let deadline = parts[2].integer, let moved = parts[3].integer
     else { throw QueueError.unreadable("batchd_tick", reply) }
     if now == nil { adoption.note(redisMilliseconds: time, sent: sent) }
     return Tick(moved: moved, nextDeadline: deadline == 0 ? nil : deadline)

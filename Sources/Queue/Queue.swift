@@ -99,19 +99,16 @@ public struct Queue: Sendable {
 
   /// Does what makes the call worth repeating, or throws.
   private func recover(from error: RedisError, _ name: String, waits: inout Int) async throws {
-    if error.serverCode == "CLOCK" {
-      logger.warning(
-        "Redis's clock is not where it should be; if it jumped, a new epoch begins",
-        metadata: ["error": "\(error)"])
-    }
     let isForgotten = error.serverCode == "UNREGISTERED" && adoption.doubtRegistration()
     if error.serverCode == "EPOCH" || error.serverCode == "CLOCK" || isForgotten {
-      if !isForgotten { try await readopt() }
-      // The first time it helps; what does not must not be asked for in a tight loop.
+      // The first time it helps; what does not must not be asked for in a tight loop. Perhaps somebody loaded an older
+      // library, and a new connection loads ours.
       if waits == 0 {
+        if !isForgotten { try await readopt() }
         waits = 1
         return
       }
+      try await remedy { try await client.connect().close() }
     } else if RedisFunctionLibrary.isMissing(error) {
       // The preparation of any connection loads the library.
       try await remedy { try await client.connect().close() }
@@ -139,10 +136,16 @@ public struct Queue: Sendable {
     }
   }
 
-  /// Finds the epoch in force, if Redis and the store can be reached; with a doubt, raises it.
-  public func readopt(_ doubt: Adoption.Doubt? = nil) async throws {
+  /// Finds the epoch in force, if Redis and the store can be reached.
+  /// - Parameter doubtsFence: whether Redis gave out a fence for the second time, and a new epoch must begin.
+  public func readopt(doubtsFence: Bool = false) async throws {
+    let clock = adoption.clock
     try await remedy {
-      try await adoption.adopt(doubt) { try await client.call($0) }
+      try await adoption.adopt(doubtsFence ? .fence : nil) { try await client.call($0) }
+    }
+    if let clock, let now = adoption.clock, abs(now.now - clock.now) > 1_000 {
+      logger.warning(
+        "Redis's clock jumped", metadata: ["by_ms": "\(now.now - clock.now)"])
     }
   }
 }

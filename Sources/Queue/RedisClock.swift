@@ -11,7 +11,7 @@ public struct RedisClock: Sendable {
     received = .now
   }
 
-  /// Unix milliseconds that Redis shows now, or that it showed up to one round trip ago.
+  /// Unix milliseconds that Redis shows now, or will show within one round trip.
   public var now: Int { redisMilliseconds + Self.milliseconds(ContinuousClock.now - sent) }
 
   /// How far Redis's clock may stray from the monotonic one before it counts as stepped. helpers.lua has it, too.

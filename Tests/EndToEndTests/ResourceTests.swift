@@ -100,7 +100,7 @@ extension ProcessTests {
         // A round over the operations begins once a minute; the short form does not wait for it.
         if !isLong { _ = try await workers.client.call(["HDEL", "batchd:meta", "round_at"]) }
         let epoch = try await workers.client.call(["HGET", "batchd:meta", "epoch"]).text ?? ""
-        if !isLong { try await workers.fcall("tick", [.text(epoch), "", 3]) }
+        if !isLong { try await workers.fcall("tick", [.text(epoch), "", "", 3]) }
         return Set(try await keys(workers)).isSubset(of: Set(staying.keys))
       }
     }

@@ -175,7 +175,7 @@ struct RealProtocol {
 
   private func tick(after command: [RedisArgument]) async throws {
     _ = try await connection.call(command)
-    try await fcall("tick", [.integer(epoch), "", maxCrashes])
+    try await fcall("tick", [.integer(epoch), "", "", maxCrashes])
   }
 
   // MARK: words

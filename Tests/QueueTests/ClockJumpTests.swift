@@ -67,6 +67,22 @@ import Testing
     #expect(try await due(bench, "after") == stepped + 60_000)
   }
 
+  /// What the last beat noted is up to a beat old: who knows the clock knows better.
+  @Test(arguments: [true, false]) func aStepBackIsMeasuredByWhoKnowsTheClock(_ knows: Bool)
+    async throws
+  {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a","delay":60}"#)
+    let now = Self.start + 9_000 - Self.hour
+    let seen = knows ? " \(Self.start + 9_000)" : ""
+    _ = try await bench.fcall("adopt", [0, .text(seen), .integer(now)])
+    try await bench.readopt(now: now)
+    try await bench.tick(now: now)
+    let late = knows ? 0 : 9_000
+    #expect(try await due(bench, "a") == Self.start + 60_000 - Self.hour + late)
+  }
+
   /// More than one tick takes over, and a second jump before the first is dealt with.
   @Test func manyDelayedBatchesFollowTwoJumps() async throws {
     let bench = try await QueueBench()

@@ -62,6 +62,17 @@ import Testing
     }
   }
 
+  @Test func anAdoptionInTheFutureDoesNotShutIt() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    _ = try await bench.queue.client.call([
+      "HSET", "batchd:meta", "adopted_ms", .integer(Self.start + 86_400_000),
+    ])
+    let reply = try await bench.fcall(
+      "gate_take", [1, "g", 1_000, 15, 9_000, "", "", .integer(Self.start)])
+    #expect(reply.array?[2].integer == Self.start + 1_015)
+  }
+
   @Test func aDeadlineFurtherAwayThanAnHourIsClamped() async throws {
     let bench = try await QueueBench()
     try await bench.register()

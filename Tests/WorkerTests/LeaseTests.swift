@@ -12,7 +12,7 @@ import Worker
     let time = try await harness.redis.cli("TIME").split(separator: "\n").compactMap { Int($0) }
     let epoch = try await harness.field("meta", "epoch")
     return try await harness.fcall(
-      "tick", epoch, "", "3", "\(time[0] * 1000 + time[1] / 1000 + milliseconds)")
+      "tick", epoch, "", "", "3", "\(time[0] * 1000 + time[1] / 1000 + milliseconds)")
   }
 
   @Test func aLostLeaseCancelsTheHandlerAtTheNextBeat() async throws {

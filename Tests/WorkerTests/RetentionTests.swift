@@ -36,7 +36,7 @@ import Worker
     let epoch = try await harness.field("meta", "epoch")
     let seconds = try await harness.redis.cli("TIME").split(separator: "\n")[0]
     let later = "\(Int(seconds)! + 120)000"
-    _ = try await harness.fcall("tick", epoch, "", "3", later)
+    _ = try await harness.fcall("tick", epoch, "", "", "3", later)
     #expect(try await harness.redis.cli("EXISTS", "batchd:operations", "batchd:failed") == "0")
     try await worker.stop()
   }

@@ -21,8 +21,8 @@ local function gate_read(c, name, step)
     g.next = c.now + math.max(step, number(g.interval))
     g.free, g.turn, g.generation = g.next, 0, g.generation + 1
   elseif flat[5] ~= c.epoch then
-    -- Without one perhaps Redis forgot it.
-    g.next = number(call('HGET', c.p .. 'meta', 'adopted_ms')) + math.max(step, number(g.interval))
+    -- Without one perhaps Redis forgot it. What somebody wrote into meta must not shut it.
+    g.next = math.min(number(call('HGET', c.p .. 'meta', 'adopted_ms')), c.now) + math.max(step, number(g.interval))
     g.free, g.turn, g.generation = g.next, 0, g.generation + 1
   end
   g.next = math.min(g.next, c.now + GATE_SPAN_MS)

@@ -1,8 +1,9 @@
 -- batchd_tick: moves what time moves; by any worker, bounded, without a leader.
--- FCALL batchd_tick 1 PREFIX EPOCH REAP_FROM MAX_CRASHES [NOW]
+-- FCALL batchd_tick 1 PREFIX EPOCH REAP_FROM UNUSED MAX_CRASHES [NOW]
 --   REAP_FROM  from when the caller may end leases, as Redis's time: a lease after it first knew the clock, which may have
 --              stepped before; '' for a caller to whom the clock is right
--- -> [NOW, NEXT_DEADLINE, MOVED]
+--   UNUSED     stands here since revision 3
+-- -> ['ok', NOW, NEXT_DEADLINE, MOVED]
 -- Expired leases become suspects; those of an older epoch go to the front of their list uncharged; those that an outage
 -- of Redis let expire wait for their workers for one beat more; due ids enter lane or list; intakes of dead workers go
 -- back; retention ends. Every ten seconds it walks on by some hundred records and mends what is broken (inspection.lua):
@@ -39,11 +40,16 @@ local function each(c, key, ids, body)
 end
 
 local function reap(c, from, max_crashes)
-  local grace = math.max(outage_grace(c), from)
+  local grace = outage_grace(c)
   local function lost(id, b)
     if older(c, b) then return requeue(c, id, b) end
     if c.now < grace then
       call('ZADD', c.leases, integer(grace), id)
+      return false
+    end
+    if c.now < from then
+      -- Not longer: somebody else may know better.
+      call('ZADD', c.leases, integer(math.min(from, c.now + 1000)), id)
       return false
     end
     crashed(c, id, b, max_crashes)
@@ -191,7 +197,7 @@ local function patrol(c)
 end
 
 define('tick', function(p, args)
-  local c = open(p, args[4])
+  local c = open(p, args[5])
   guard(c, args[1])
   local moved = 0
   local function step(name, body)
@@ -201,12 +207,12 @@ define('tick', function(p, args)
     commit(c)
   end
   step('workers', function() note_outage(c) end)
-  step('leases', function() return reap(c, number(args[2]), tonumber(args[3])) end)
+  step('leases', function() return reap(c, number(args[2]), tonumber(args[4])) end)
   step('delayed', function() return follow_clock(c) + wake(c) end)
   step('cancelling', function() return cancel_more(c) end)
   step('workers', function() bury_workers(c) end)
   step('meta', function() patrol(c) end)
   local more
   step('operations', function() more = end_retention(c) end)
-  return { c.now, more and c.now or next_deadline(c), moved }
+  return { 'ok', c.now, more and c.now or next_deadline(c), moved }
 end)

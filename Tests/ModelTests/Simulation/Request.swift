@@ -21,7 +21,7 @@ enum Request: Hashable {
     case .intake: return ("intake", [name, 10, 1000])
     case .tick:
       return (
-        "tick", [.integer(worker.adopted.redis + World.lease), .integer(World.maxCrashes)]
+        "tick", [.integer(worker.adopted.redis + World.lease), "", .integer(World.maxCrashes)]
       )
     case .recover: return ("recover", [name, 0, 100, .integer(World.maxCrashes)])
     case .outbox: return ("outbox", [name, 10])

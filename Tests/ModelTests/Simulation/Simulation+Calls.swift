@@ -68,7 +68,7 @@ extension Simulation {
   mutating func adopt(_ at: Int, jumpIn: Int? = nil, lost: Bool) async throws {
     let seen = workers[at].epoch
     let expected = workers[at].expectedNow(at: monotonic)
-    let jump = jumpIn.map { "\($0)\(expected.map { " \($0)" } ?? "")" } ?? ""
+    let jump = (jumpIn.map { "\($0)" } ?? "") + (expected.map { " \($0)" } ?? "")
     let reply = try await call("adopt", [.integer(ledger.storeEpoch), .text(jump)])
     guard let parts = reply.array, let epoch = parts[0].integer, let jumped = parts[2].integer,
       epoch >= ledger.storeEpoch
