@@ -32,7 +32,6 @@ public final class Adoption: Sendable {
     var fence = Fence(epoch: 0, counter: 0)
     var clock: RedisClock?
     var adopted = ContinuousClock.now
-    var adoptedRedisMilliseconds = 0
     var registration: (arguments: [RedisArgument], epoch: Int)?
     var onNewEpoch: @Sendable () -> Void = {}
   }
@@ -132,7 +131,6 @@ public final class Adoption: Sendable {
       guard state.epoch != epoch else { return nil }
       state.epoch = epoch
       state.adopted = .now
-      state.adoptedRedisMilliseconds = now
       return state.onNewEpoch
     }
     changed?()
@@ -142,8 +140,10 @@ public final class Adoption: Sendable {
   /// begun the epoch.
   public var adopted: ContinuousClock.Instant { state.withLock { $0.adopted } }
 
-  /// What Redis's clock showed then, in Unix milliseconds.
-  var adoptedRedisMilliseconds: Int { state.withLock { $0.adoptedRedisMilliseconds } }
+  /// What Redis's clock shows `milliseconds` after that, in Unix milliseconds; nil where a test owns it.
+  func redisMilliseconds(afterAdoption milliseconds: Int) -> Int? {
+    state.withLock { $0.clock?.milliseconds(at: $0.adopted + .milliseconds(milliseconds)) }
+  }
 
   /// The greatest fence that this process was given.
   var fence: Fence { state.withLock { $0.fence } }

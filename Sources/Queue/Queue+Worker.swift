@@ -143,12 +143,13 @@ extension Queue {
     maxCrashes: Int, leaseMilliseconds: Int, now: Int? = nil
   ) async throws -> Tick {
     let sent = ContinuousClock.now
+    // For each attempt: between two of them another epoch may have been adopted.
+    func reapFrom() -> RedisArgument {
+      guard now == nil else { return "" }
+      return adoption.redisMilliseconds(afterAdoption: leaseMilliseconds).map { .integer($0) } ?? ""
+    }
     let reply = try await call(
-      "tick",
-      [
-        now == nil ? .integer(adoption.adoptedRedisMilliseconds + leaseMilliseconds) : "", "",
-        .integer(maxCrashes),
-      ], now: now)
+      "tick", [reapFrom(), "", .integer(maxCrashes)], now: now)
     guard let parts = reply.array, parts.count == 4, let time = parts[1].integer,
       let deadline = parts[2].integer, let moved = parts[3].integer
     else { throw QueueError.unreadable("batchd_tick", reply) }

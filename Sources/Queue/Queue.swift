@@ -108,10 +108,9 @@ public struct Queue: Sendable {
         waits = 1
         return
       }
-      try await remedy { try await client.connect().close() }
+      try await reload()
     } else if RedisFunctionLibrary.isMissing(error) {
-      // The preparation of any connection loads the library.
-      try await remedy { try await client.connect().close() }
+      try await reload()
     } else if !error.isPassing {
       throw error.code == .server ? QueueError(error) : error
     }
@@ -121,6 +120,11 @@ public struct Queue: Sendable {
     }
     waits += 1
     try await Task.sleep(for: .milliseconds(min(50 * waits, 1_000)))
+  }
+
+  /// Loads the library, and adopts, as the preparation of any connection does.
+  private func reload() async throws {
+    try await remedy { try await client.connect().close() }
   }
 
   /// Runs what may help. That it fails, too, while Redis or the store is away ends nobody's work: the call is repeated.

@@ -12,7 +12,12 @@ public struct RedisClock: Sendable {
   }
 
   /// Unix milliseconds that Redis shows now, or will show within one round trip.
-  public var now: Int { redisMilliseconds + Self.milliseconds(ContinuousClock.now - sent) }
+  public var now: Int { milliseconds(at: .now) }
+
+  /// Unix milliseconds that Redis shows at `instant`, or within one round trip of it.
+  func milliseconds(at instant: ContinuousClock.Instant) -> Int {
+    redisMilliseconds + Self.milliseconds(instant - sent)
+  }
 
   /// How far Redis's clock may stray from the monotonic one before it counts as stepped. helpers.lua has it, too.
   private static let toleranceMilliseconds = 5_000
