@@ -9,6 +9,7 @@ let argumentParser = Target.Dependency.product(
 let asyncHTTPClient = Target.Dependency.product(
   name: "AsyncHTTPClient", package: "async-http-client")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let lifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -36,6 +37,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.29.0"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.0.0"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.10.0"),
     .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.25.0"),
@@ -74,7 +76,12 @@ let package = Package(
         "Redis", "Queue", "Coordination", "Stores", "Worker", "Stages", "Pipeline", argumentParser,
         lifecycle, logging, subprocess, toml, unixSignals,
       ]),
-    .executableTarget(name: "batchd-dev", dependencies: ["Simulators", argumentParser]),
+    .executableTarget(
+      name: "batchd-dev",
+      dependencies: [
+        "Redis", "Queue", "Stores", "Worker", "Simulators", "Pipeline", argumentParser, histogram,
+        lifecycle, logging, unixSignals,
+      ]),
     // Tests
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .executableTarget(

@@ -4,8 +4,9 @@ import ArgumentParser
 @main
 struct BatchdDev: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "batchd-dev", abstract: "Simulators of the services that batchd works with.",
-    subcommands: [Simulate.self])
+    commandName: "batchd-dev",
+    abstract: "Simulators of the services that batchd works with, and its benchmark.",
+    subcommands: [Simulate.self, BenchCommand.self, BenchWorkerCommand.self])
 }
 
 struct Simulate: AsyncParsableCommand {

@@ -20,7 +20,9 @@ struct FloorTests {
       5,
       ["Redis", "Pipeline", "Queue", "Coordination", "Stores", "Worker", "Stages", "Gateway"]
     ),
-    "batchd-dev": (5, ["Simulators"]),
+    "batchd-dev": (
+      5, ["Redis", "Pipeline", "Queue", "Stores", "Worker", "Simulators"]
+    ),
   ]
 
   @Test func everyModuleHasALine() throws {

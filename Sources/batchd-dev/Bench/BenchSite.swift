@@ -1,0 +1,98 @@
+internal import Foundation
+internal import Glibc
+internal import Logging
+internal import Pipeline
+internal import Queue
+internal import Redis
+
+/// A private Redis on loopback with a connection of ours, and a folder for everything that runs beside it.
+struct BenchSite {
+  static let prefix = "batchd"
+  static let pipeline = "bench"
+
+  let folder: String
+  let url: String
+  let redis: BenchProcess
+  let connection: RedisConnection
+  let keys = Keys(prefix: Self.prefix)
+
+  /// Starts a Redis, runs `body` and removes all of it.
+  /// - Parameter appendOnly: with its append-only file, synced every second.
+  static func run<T>(
+    appendOnly: Bool, _ body: (BenchSite) async throws -> T
+  ) async throws -> T {
+    let folder = NSTemporaryDirectory() + "batchd-bench-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let port = try freePort()
+    let redis = try BenchProcess(
+      [
+        "redis-server", "--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder, "--save", "",
+        "--appendonly", appendOnly ? "yes" : "no", "--appendfsync", "everysec",
+      ], output: "\(folder)/redis.log")
+    let site = try await BenchSite(folder, "redis://127.0.0.1:\(port)", redis)
+    do {
+      let result = try await body(site)
+      try await redis.stop(SIGKILL)
+      return result
+    } catch {
+      try? await redis.stop(SIGKILL)
+      throw error
+    }
+  }
+
+  private init(_ folder: String, _ url: String, _ redis: BenchProcess) async throws {
+    self.folder = folder
+    self.url = url
+    self.redis = redis
+    let client = try Self.client(url)
+    var opened: RedisConnection?
+    for _ in 0..<200 where opened == nil && redis.isRunning {
+      opened = try? await client.connect()
+      if opened == nil { try await Task.sleep(for: .milliseconds(25)) }
+    }
+    guard let opened else {
+      throw BenchError("redis-server does not start; it said: \(redis.lines.suffix(3))")
+    }
+    connection = opened
+  }
+
+  static func client(_ url: String) throws -> RedisClient {
+    var logger = Logger(label: "bench")
+    logger.logLevel = .error
+    var configuration = try RedisConfiguration(url: url)
+    configuration.callTimeoutMilliseconds = 60_000
+    return RedisClient(configuration, logger: logger)
+  }
+
+  /// A port of loopback that nobody listens on.
+  private static func freePort() throws -> Int {
+    let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(listener) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let bound = withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(listener, $0, length) == 0 && getsockname(listener, $0, &length) == 0
+      }
+    }
+    guard bound else { throw BenchError("no free port on 127.0.0.1") }
+    return Int(in_port_t(bigEndian: address.sin_port))
+  }
+
+  /// Starts a worker process of its own (`bench-worker`).
+  func worker(_ name: String, _ options: [String]) throws -> BenchProcess {
+    let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    return try BenchProcess(
+      [own, "bench-worker", "--redis", url, "--store", "\(folder)/bench.sqlite", "--name", name]
+        + options, output: "\(folder)/\(name)-\(UUID().uuidString).log")
+  }
+}
+
+/// Why a measurement could not be made.
+struct BenchError: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}

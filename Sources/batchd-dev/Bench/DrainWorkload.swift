@@ -1,0 +1,97 @@
+/// How fast one worker brings batches to their end, and what each of them costs Redis.
+struct DrainWorkload {
+  let name: String
+  let load: BenchSite.Load
+  var stages = 1
+  var appendOnly = false
+  /// What counts as one: a batch, a stage or an item.
+  let unit: String
+  /// How many of `unit` each batch is.
+  var perBatch = 1
+  /// The target for each second where raw LPUSH does 100,000.
+  let target: Double
+  var cpuTarget: Double?
+
+  private var options: [String] {
+    ["--stages", "\(stages)"] + (load.items > 0 ? ["--work", "items"] : [])
+  }
+  private var amount: Double { Double(load.count * perBatch) }
+  private var progress: String { "batchd:progress:\(load.operation)" }
+
+  /// Everything is admitted before the clock starts.
+  func run(_ yardstick: Yardstick) async throws -> [Figure] {
+    let ceiling = try await BenchSite.run(appendOnly: appendOnly) { site in
+      try await measureCeiling(site)
+    }
+    return try await BenchSite.run(appendOnly: appendOnly) { site in
+      let worker = try await site.workerWithBacklog(load, options)
+      let before = try await RedisCounters.read(site.connection)
+      let workerBefore = worker.cpuNanoseconds
+      try await site.resume()
+      try await site.untilEnded(load, worker)
+      let after = try await RedisCounters.read(site.connection)
+      let workerCPU = Double(worker.cpuNanoseconds - workerBefore) / 1000
+      let elapsed = try await site.milliseconds(
+        from: (progress, "started_at"), to: (progress, "finished_at"))
+      try await site.untilArchived(worker)
+      let archived = try await RedisCounters.read(site.connection)
+      try await worker.stop()
+      let rate = amount * 1000 / elapsed
+      let cpu = (after.cpuMicroseconds - before.cpuMicroseconds) / amount
+      return [
+        Figure(name, "\(unit)s/s", rate, "/s", .atLeast(target * yardstick.lpush / 100_000)),
+        Figure(name, "of raw LPUSH", 100 * rate / yardstick.lpush, "%", .atLeast(target / 1000)),
+        Figure(name, "ceiling", ceiling, "/s"),
+        Figure(name, "of the ceiling", 100 * rate / ceiling, "%", .atLeast(85)),
+        Figure(
+          name, "Redis CPU per \(unit)", cpu, "µs", cpuTarget.map(Figure.Target.atMost)),
+        Figure(
+          name, "in functions per \(unit)",
+          Double(after.callMicroseconds - before.callMicroseconds) / amount, "µs"),
+        Figure(
+          name, "calls per 100 \(unit)s", Double(after.calls - before.calls) * 100 / amount, ""),
+        Figure(
+          name, "Redis CPU until archived per \(unit)",
+          (archived.cpuMicroseconds - before.cpuMicroseconds) / amount, "µs"),
+        Figure(name, "worker CPU per \(unit)", workerCPU / amount, "µs"),
+        Figure(name, "worker peak RSS", Double(worker.peakBytes) / 1e6, "MB"),
+      ]
+    }
+  }
+
+  /// What Redis allows, in `unit`s a second.
+  private func measureCeiling(_ site: BenchSite) async throws -> Double {
+    let worker = try await site.workerWithBacklog(load, options)
+    try await worker.stop()
+    try await site.resume()
+    let first = stages == 1 ? "persistence" : "setup"
+    try await Ceiling(connection: site.connection, stage: first, items: load.items).drain()
+    try await site.untilEnded(load)
+    let elapsed = try await site.milliseconds(
+      from: (progress, "started_at"), to: (progress, "finished_at"))
+    return amount * 1000 / elapsed
+  }
+
+  /// Entries lie in `batchd:enqueue` before the worker starts; the clock starts with the first admission.
+  func withAdmission(_ yardstick: Yardstick, target: Double) async throws -> [Figure] {
+    try await BenchSite.run(appendOnly: appendOnly) { site in
+      try await site.enqueue(load)
+      let before = try await RedisCounters.read(site.connection)
+      let worker = try await site.readyWorker("w1", options)
+      try await site.untilEnded(load, worker)
+      let after = try await RedisCounters.read(site.connection)
+      let elapsed = try await site.milliseconds(
+        from: ("batchd:batch:\(load.id(0))", "admitted_at"), to: (progress, "finished_at"))
+      try await worker.stop()
+      let rate = amount * 1000 / elapsed
+      return [
+        Figure(
+          name, "\(unit)s/s with admission", rate, "/s",
+          .atLeast(target * yardstick.lpush / 100_000)),
+        Figure(
+          name, "Redis CPU with admission per \(unit)",
+          (after.cpuMicroseconds - before.cpuMicroseconds) / amount, "µs"),
+      ]
+    }
+  }
+}
