@@ -13,8 +13,10 @@ enum FunctionCode {
   static let library = RedisFunctionLibrary(name: "batchd", revision: revision, code: code)
 
   private static let shared = [
-    PackageResources.keytypes_lua, PackageResources.helpers_lua, PackageResources.records_lua,
-    PackageResources.lifecycle_lua, PackageResources.recount_lua, PackageResources.inspection_lua,
+    PackageResources.keytypes_lua, PackageResources.helpers_lua, PackageResources.progress_lua,
+    PackageResources.records_lua,
+    PackageResources.lifecycle_lua, PackageResources.plain_lua, PackageResources.recount_lua,
+    PackageResources.inspection_lua,
     PackageResources.entries_lua, PackageResources.gates_lua, PackageResources.retention_lua,
   ]
 

@@ -18,10 +18,14 @@ local function take_ids(c, worker, list, source, most)
 end
 
 local function describe(c, id, b)
+  local input = b.input or call('GET', c.p .. 'input:' .. id) or ''
+  if b.plain then
+    return { id, b.run, '1', b.fence, b.operation, '', '0', '0', input, '', '0', {}, {} }
+  end
   local done, failed = item_lists(c, id, b)
   local cursor = call('HGET', c.p .. 'output:' .. id, 'cursor:' .. b.stage)
   return { id, b.run, b.attempt, b.fence, b.operation, b.account or '', b.number or '0',
-    b.items_total, call('GET', c.p .. 'input:' .. id) or '', cursor or '', b.alone or '0', done, failed }
+    b.items_total, input, cursor or '', b.alone or '0', done, failed }
 end
 
 -- The answer of an earlier call with the same request id, as far as its leases are still held.
@@ -46,6 +50,12 @@ end
 
 -- Gives the lease; the batch's table holds what its hash does.
 local function lease(c, id, b, fence, expiry, worker, alone)
+  c.leased[#c.leased + 1], c.leased[#c.leased + 2] = expiry, id
+  if b.plain then
+    b.fence = c.epoch .. '-' .. integer(fence)
+    plain_lease(c, id, b, worker)
+    return event(c, 'claimed', id, b, 'worker', worker, 'fence', b.fence)
+  end
   become(c, b, 'processing')
   b.place, b.fence, b.worker = c.leases, c.epoch .. '-' .. integer(fence), worker
   if alone ~= (b.alone or '0') then
@@ -55,7 +65,6 @@ local function lease(c, id, b, fence, expiry, worker, alone)
   if b.attempt == '0' then b.attempt = '1' end
   local first = not b.started_at
   b.started_at = b.started_at or c.at
-  call('ZADD', c.leases, expiry, id)
   call('HSET', c.p .. 'batch:' .. id, 'status', b.status, 'place', b.place, 'fence', b.fence,
     'worker', worker, 'attempt', b.attempt, 'started_at', b.started_at, 'updated_at', c.at)
   if first and b.account then account_started(c, b) end
@@ -87,14 +96,15 @@ define('claim', function(p, args)
   local ids, batches, bytes = {}, {}, 0
   local popped, met = take_ids(c, worker, list, source, tonumber(most)), {}
   for i, id in ipairs(popped) do
-    local b = is_name(id) and load(c, id)
+    local whole = is_name(id) and not met[id]
+    local b = whole and not some_paused and plain_waiting(c, id, source_key, pipeline, stage) or whole and load(c, id)
     -- A stale id and its successor may stand in one list: the first is the batch, the second is dropped. One that came
     -- into the list of another stage by hand is put right by tick.
-    local is_here = b and b.place == source_key and not met[id] and living(b)
-    local why = is_here and flaw(b)
+    local is_here = b and (b.plain or (b.place == source_key and living(b)))
+    local why = is_here and not b.plain and flaw(b)
     if why then
       condemn(c, id, b, why)
-    elseif not is_here or b.pipeline ~= pipeline or b.stage ~= stage then
+    elseif not is_here or not b.plain and (b.pipeline ~= pipeline or b.stage ~= stage) then
       event(c, 'stray', id, b or {}, 'list', source_key)
     elseif bytes > 8388608 then
       -- One reply stays bounded: the rest goes back to the front in its order.
@@ -106,8 +116,8 @@ define('claim', function(p, args)
     else
       met[id] = true
       ids[#ids + 1], batches[#batches + 1] = id, b
-      b.place = ''
-      bytes = bytes + call('STRLEN', p .. 'input:' .. id)
+      b.place, b.input = '', call('GET', p .. 'input:' .. id) or ''
+      bytes = bytes + #b.input
     end
   end
   local reply, kept = { 'open', c.now }, { request }

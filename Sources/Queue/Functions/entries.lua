@@ -63,6 +63,9 @@ local function create(c, e, stages, counts, run)
     write[#write + 1] = 'counts'
     write[#write + 1] = counts
   end
+  if e.items == 0 and not e.account and not e.priority then
+    b.plain = plain_text(b.run, b.operation, b.pipeline)
+  end
   for field, value in pairs(b) do
     write[#write + 1] = field
     write[#write + 1] = value

@@ -37,7 +37,7 @@ local function advance(c, id, b, mark, following, go_on, expiry)
   b.stage, b.attempt = following, go_on and '1' or '0'
   if b.crashes then b.crashes = '0' end
   if go_on then
-    call('ZADD', c.leases, expiry, id)
+    c.leased[#c.leased + 1], c.leased[#c.leased + 2] = expiry, id
   else
     leave_place(c, id, b)
     enter(c, id, b)
@@ -78,6 +78,17 @@ local function settle(c, id, b, fence, go_on, expiry)
   return 'ended'
 end
 
+local function settle_plain(c, id, b, fence, go_on, expiry)
+  local mark, following = settle_mark(b.run, b.stage, fence, ''), b.following
+  if following == '' then
+    plain_end(c, id, b, mark)
+    return 'ended'
+  end
+  go_on = go_on and may_go_on(c, b, following)
+  plain_advance(c, id, b, mark, go_on, expiry)
+  return go_on and { 'next', following, {}, {}, '' } or 'queued'
+end
+
 define('finish', function(p, args)
   local n = tonumber(args[3])
   local c = open(p, args[4 + 7 * n])
@@ -85,10 +96,11 @@ define('finish', function(p, args)
   local reply, expiry = { c.now }, integer(c.now + args[2])
   for i = 1, n do
     local id, run, stage, fence, go_on, has_output, output = unpack(args, 7 * i - 3, 7 * i + 3)
-    local b, seen = held(c, id, run, stage, fence)
+    local b, seen = plain_held(c, id, run, stage, fence), nil
+    if not b then b, seen = held(c, id, run, stage, fence) end
     if b then
       if has_output == '1' then call('HSET', p .. 'output:' .. id, stage, output) end
-      reply[i + 1] = settle(c, id, b, fence, go_on == '1', expiry)
+      reply[i + 1] = (b.plain and settle_plain or settle)(c, id, b, fence, go_on == '1', expiry)
     else
       local answer = settled_before(seen, run, stage, fence)
       reply[i + 1] = answer and repeat_answer(c, id, seen, answer, fence) or 'lost'

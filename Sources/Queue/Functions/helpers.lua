@@ -21,7 +21,7 @@
 -- envelopes, outputs and errors are opaque bytes, parsed in Swift.
 
 -- To be raised with each release that changes a function: workers replace a lower one with theirs, never a higher one.
-local REVISION = 4
+local REVISION = 5
 local ENDED = { completed = true, completed_with_errors = true, failed = true, cancelled = true }
 local STAGES = { setup = 1, extraction = 2, annotation = 3, validation = 4, metadata = 5, persistence = 6 }
 -- redis.call with wrong types mended on the way.
@@ -38,7 +38,7 @@ local function refuse(code, text)
   error(refusal)
 end
 
-local report
+local report, flush
 
 -- Registers one function. A refusal becomes the error reply as it stands, without Redis's script position.
 local function define(name, body, flags)
@@ -53,7 +53,11 @@ local function define(name, body, flags)
       if not redis_pcall then redis_pcall, type, string, tonumber, math, ipairs, pairs = globals() end
       refusal, context, prefix, mended, mends = nil, nil, keys[1] .. ':', {}, true
       local ok, result = pcall(body, prefix, args)
-      if #mended > 0 and context then pcall(report, context) end
+      if context then
+        if #mended > 0 then pcall(report, context) end
+        -- Even of a call that failed half-way: what they tell of has happened.
+        pcall(flush, context)
+      end
       if ok then return result end
       if refusal then return redis.error_reply(refusal) end
       local text = type(result) == 'table' and result.err or tostring(result)
@@ -118,7 +122,8 @@ local function open(p, given)
   context = {
     p = p, now = now, at = rfc3339(now), progress = {}, epoch = meta[1], fence = meta[3],
     event_count = meta[2] and #meta[2] < 10 and is_count(meta[2]) and meta[2] or '10000',
-    leases = p .. 'leases', delayed = p .. 'delayed',
+    leases = p .. 'leases', delayed = p .. 'delayed', batch = p .. 'batch:', events = p .. 'events',
+    stats = {}, leased = {}, unleased = {},
   }
   return context
 end
@@ -152,12 +157,29 @@ local function short(text)
 end
 
 local function event(c, name, id, b, ...)
-  call('XADD', c.p .. 'events', 'MAXLEN', '~', c.event_count, '*', 'event', name, 'batch', short(id),
+  call('XADD', c.events, '*', 'event', name, 'batch', short(id),
     'operation', short(b.operation) or '', 'stage', short(b.stage) or '', 'at', c.at, ...)
+  c.has_events = true
 end
 
 local function stat(c, name, by)
-  call('HINCRBY', c.p .. 'stats', name, by or 1)
+  c.stats[name] = (c.stats[name] or 0) + (by or 1)
+end
+
+-- Calls `command` with `key` and the words of `list`, which it empties. Lua's stack takes some thousands at once.
+local function call_with(command, key, list)
+  for at = 1, #list, 1000 do call(command, key, unpack(list, at, math.min(at + 999, #list))) end
+  return {}
+end
+
+-- Writes what needs one write for all batches of a call: leases given and ended, counters, and the end of the events.
+flush = function(c)
+  c.unleased = call_with('ZREM', c.leases, c.unleased)
+  c.leased = call_with('ZADD', c.leases, c.leased)
+  for name, by in pairs(c.stats) do call('HINCRBY', c.p .. 'stats', name, by) end
+  c.stats = {}
+  if c.has_events then call('XTRIM', c.events, 'MAXLEN', '~', c.event_count) end
+  c.has_events = false
 end
 
 -- Shows what is wrong and what was done about it: the event `broken`, and the counter that every beat sees.
@@ -181,17 +203,35 @@ report = function(c)
   end
 end
 
+local known_names, known_name_count = {}, 0
+
 local function is_name(text)
-  return text and #text <= 128 and not string.find(text, '[^%w._-]') and text ~= ''
+  if known_names[text or ''] then return true end
+  if not text or #text > 128 or text == '' or string.find(text, '[^%w._-]') then return false end
+  return true
+end
+
+-- As is_name, for names that stand in many batches: operations, pipelines, accounts.
+local function is_common_name(text)
+  if known_names[text or ''] then return true end
+  if not is_name(text) then return false end
+  if known_name_count == 1000 then known_names, known_name_count = {}, 0 end
+  known_names[text], known_name_count = true, known_name_count + 1
+  return true
 end
 
 -- The batch as a table of strings; nil when there is none.
 local function load(c, id)
   if #id > 128 then return nil end
-  local flat = call('HGETALL', c.p .. 'batch:' .. id)
+  local flat = call('HGETALL', c.batch .. id)
   if #flat == 0 then return nil end
   local b = {}
   for i = 1, #flat, 2 do b[flat[i]] = flat[i + 1] end
+  if b.plain then
+    -- Whoever loads it may do anything to it (plain.lua).
+    if mends then call('HDEL', c.batch .. id, 'plain') end
+    b.plain = nil
+  end
   return b
 end
 
@@ -225,156 +265,4 @@ end
 
 local function has_stage(b, stage)
   return string.find(',' .. b.stages .. ',', ',' .. stage .. ',', 1, true) ~= nil
-end
-
--- ---------------------------------------------------------------------------- progress
-
-local function count(c, operation, field, by)
-  local change = c.progress[operation]
-  if not change then
-    change = {}
-    c.progress[operation] = change
-  end
-  change[field] = (change[field] or 0) + by
-end
-
--- Moves the batch to another status, in its table and in its operation's counts.
-local function become(c, b, status)
-  if b.status ~= status then
-    count(c, b.operation, b.status, -1)
-    count(c, b.operation, status, 1)
-    b.status = status
-  end
-end
-
-local COUNTS = { 'total', 'pending', 'processing', 'retrying', 'completed', 'completed_with_errors',
-  'failed', 'cancelled', 'items_total', 'items_done', 'items_failed', 'size' }
-
-local function operation_status(v)
-  local live = v.pending + v.processing + v.retrying
-  if live > 0 or v.total < v.size or v.total == 0 then
-    return (v.total > v.pending) and 'processing' or 'pending'
-  end
-  if v.completed == v.total then return 'completed' end
-  if v.failed == v.total then return 'failed' end
-  if v.cancelled == v.total then return 'cancelled' end
-  return 'completed_with_errors'
-end
-
--- Whether the states sum to the total.
-local function counts_agree(v)
-  local sum = 0
-  for i = 2, 8 do
-    if v[COUNTS[i]] < 0 then return false end
-    sum = sum + v[COUNTS[i]]
-  end
-  return sum == v.total
-end
-
-local function percent(v)
-  if v.items_total > 0 then
-    return math.floor(100 * (v.items_done + v.items_failed) / v.items_total)
-  end
-  local total = math.max(v.total, v.size)
-  return total > 0
-    and math.floor(100 * (v.total - v.pending - v.processing - v.retrying) / total) or 0
-end
-
--- -> whether the counts agree with each other
-local function commit_one(c, operation, change)
-  local key = c.p .. 'progress:' .. operation
-  local old = call('HMGET', key, 'status', 'started_at', unpack(COUNTS))
-  local v, write = {}, {}
-  for i, field in ipairs(COUNTS) do
-    v[field] = number(old[i + 2])
-    if old[i + 2] and not is_count(old[i + 2]) then change[field] = change[field] or 0 end
-    if change[field] and (change[field] ~= 0 or not old[i + 2]) then
-      v[field] = v[field] + change[field]
-    end
-    if change[field] or not old[i + 2] then
-      write[#write + 1] = field
-      write[#write + 1] = integer(v[field])
-    end
-  end
-  local status = operation_status(v)
-  write[#write + 1] = 'percent'
-  write[#write + 1] = integer(percent(v))
-  write[#write + 1] = 'updated_at'
-  write[#write + 1] = c.at
-  if status ~= old[1] then
-    write[#write + 1] = 'status'
-    write[#write + 1] = status
-    if not old[2] and status ~= 'pending' then
-      write[#write + 1] = 'started_at'
-      write[#write + 1] = c.at
-    end
-    if ENDED[status] then
-      write[#write + 1] = 'finished_at'
-      write[#write + 1] = c.at
-      event(c, 'operation_finished', '', { operation = operation }, 'status', status)
-    elseif ENDED[old[1]] then
-      call('HDEL', key, 'finished_at')
-      call('PERSIST', key)
-      call('PERSIST', c.p .. 'members:' .. operation)
-      for _, account in ipairs(call('SMEMBERS', c.p .. 'accounts:' .. operation)) do
-        call('PERSIST', key .. ':' .. account)
-      end
-      call('PERSIST', c.p .. 'accounts:' .. operation)
-      event(c, 'operation_reopened', '', { operation = operation })
-    end
-  end
-  call('HSET', key, unpack(write))
-  call('ZADD', c.p .. 'operations', integer(c.now), operation)
-  return counts_agree(v)
-end
-
-local recount
--- Batches of one operation that a function counts at once, some milliseconds; beyond that `batchd doctor` does.
-local RECOUNT_MOST = 1000
-
--- Writes the collected changes: one hash write per operation, in the same function that changed the states, so
--- that the counts sum to the total at every instant.
-local function commit(c)
-  for operation, change in pairs(c.progress) do
-    -- Somebody wrote into the counts, or made a batch of his own: they are counted anew.
-    if not commit_one(c, operation, change) then recount(c, operation, RECOUNT_MOST) end
-  end
-  c.progress = {}
-end
-
--- Runs `body` so that one broken record stops nobody else: when it fails, the counts it changed are dropped.
-local function attempt(c, body)
-  local before = c.progress
-  c.progress = {}
-  local ok, result = pcall(body)
-  local changes = c.progress
-  c.progress = before
-  if not ok then return nil, type(result) == 'table' and result.err or tostring(result) end
-  for operation, change in pairs(changes) do
-    for field, by in pairs(change) do count(c, operation, field, by) end
-  end
-  return result
-end
-
-local function account_key(c, b)
-  return c.p .. 'progress:' .. b.operation .. ':' .. b.account
-end
-
-local function account_started(c, b)
-  local key = account_key(c, b)
-  local following = number(b.number) + 1
-  local total = number(call('HGET', key, 'total_batches'))
-  call('HSET', key, 'current_batch', b.number, 'status', 'processing', 'next_batch_to_process',
-    following <= total and integer(following) or '')
-  call('HSETNX', key, 'started_at', c.at)
-  call('HDEL', key, 'finished_at')
-end
-
-local function account_ended(c, b)
-  local key = account_key(c, b)
-  local ended = call('HINCRBY', key, 'ended', 1)
-  if b.started_at then call('HSET', key, 'last_batch_completed', b.number) end
-  if ended >= number(call('HGET', key, 'total_batches')) then
-    call('HSET', key, 'status', 'completed', 'current_batch', '', 'finished_at', c.at)
-  end
 end

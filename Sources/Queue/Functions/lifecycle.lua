@@ -58,9 +58,11 @@ local function release(c, id, b)
 end
 
 local function leave_place(c, id, b)
-  if b.place == c.leases or b.place == c.delayed then
-    -- One that is not there may be on its way over a jump of the clock.
-    if call('ZREM', b.place, id) == 0 then call('ZREM', c.p .. 'jumped', id) end
+  if b.place == c.leases then
+    c.unleased[#c.unleased + 1] = id
+  elseif b.place == c.delayed and call('ZREM', b.place, id) == 0 then
+    -- It may be on its way over a jump of the clock.
+    call('ZREM', c.p .. 'jumped', id)
   end
   b.place = ''
 end
@@ -68,11 +70,21 @@ end
 -- Tells the store of an ended run.
 local function tell_store(c, id, b, finished_at)
   local function counted(text) return text and is_count(text) and text or '0' end
-  call('XADD', c.p .. 'ended', '*', 'batch', id, 'run', counted(b.run), 'status', b.status,
+  local key, more = c.p .. 'ended', {}
+  local function add(name, value)
+    more[#more + 1] = name
+    more[#more + 1] = value
+  end
+  if not b.plain then
+    for _, name in ipairs({ 'number', 'items_total', 'items_done', 'items_failed', 'retry_count' }) do
+      add(name, counted(b[name]))
+    end
+    add('error', b.error or '')
+  end
+  call('XADD', key, '*', 'batch', id, 'run', counted(b.run), 'status', b.status,
     'operation', b.operation, 'account', b.account or '', 'pipeline', b.pipeline, 'stage', b.stage,
-    'number', counted(b.number), 'items_total', counted(b.items_total), 'items_done', counted(b.items_done),
-    'items_failed', counted(b.items_failed), 'retry_count', counted(b.retry_count), 'error', b.error or '',
-    'admitted_at', stamp(b.admitted_at) or finished_at, 'started_at', stamp(b.started_at) or '', 'finished_at', finished_at)
+    'admitted_at', stamp(b.admitted_at) or finished_at, 'started_at', stamp(b.started_at) or '',
+    'finished_at', finished_at, unpack(more))
 end
 
 -- Ends a run: counts, lane, outbox. `reason` becomes the batch's error.
@@ -304,6 +316,7 @@ end
 
 -- When tick has something to do next, in Unix milliseconds; 0 for nothing.
 local function next_deadline(c)
+  flush(c)
   -- A score may be anything, infinite too.
   local function first(key)
     local score = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])

@@ -13,13 +13,14 @@ end
 -- What was found good before. Every claim, checkpoint and finish asks, and most answers are the same.
 local known_sets, known_count = {}, 0
 
--- The stages of a pipeline as a set; nil when one is none.
+-- For each stage of a pipeline the next one, '' for the last; nil when one is none.
 local function stage_set(stages)
   if known_sets[stages] then return known_sets[stages] end
-  local set = {}
+  local set, before = {}, nil
   for stage in string.gmatch(stages, '[^,]+') do
     if not STAGES[stage] then return nil end
-    set[stage] = true
+    if before then set[before] = stage end
+    set[stage], before = '', stage
   end
   if known_count == 100 then known_sets, known_count = {}, 0 end
   known_sets[stages], known_count = set, known_count + 1
@@ -39,14 +40,14 @@ end
 -- Why the record of a living batch cannot be worked with; nil when it can.
 local function flaw(b)
   if not LIVE[b.status or ''] then return 'its status is "' .. string.sub(b.status or '', 1, 64) .. '"' end
-  if not is_name(b.operation) then return 'it has no operation' end
-  if not is_name(b.pipeline) then return 'it has no pipeline' end
-  if b.account and not is_name(b.account) then return 'its account is no name' end
+  if not is_common_name(b.operation) then return 'it has no operation' end
+  if not is_common_name(b.pipeline) then return 'it has no pipeline' end
+  if b.account and not is_common_name(b.account) then return 'its account is no name' end
   if b.account and not b.number then return 'it has an account and no number' end
   for at = 1, #COUNTERS do
     local value = b[COUNTERS[at]]
     if not value and at <= 5 then return 'it has no ' .. COUNTERS[at] end
-    if value and not is_count(value) then
+    if value and not small_counts[value] and not is_count(value) then
       return COUNTERS[at] .. ' is "' .. string.sub(value, 1, 64) .. '", not a number'
     end
   end

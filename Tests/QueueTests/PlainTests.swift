@@ -1,0 +1,116 @@
+import Pipeline
+import Queue
+import Redis
+import Testing
+
+/// The short way of a batch (plain.lua) leads where the long one does, and ends with the first thing that is not plain.
+@Suite struct PlainTests {
+  private static let start = QueueBench.start
+
+  /// Runs the batch `a` through two stages in one lease and the third after a trip through its list.
+  /// - Returns: its record, progress and outbox entry, without what is given anew each time.
+  private func life(isPlain: Bool) async throws -> [String] {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a","operation":"o"}"#)
+    #expect(try await bench.field("batch:a", "plain") == "1 o demo")
+    if !isPlain { _ = try await bench.queue.client.call(["HDEL", "batchd:batch:a", "plain"]) }
+    let first = try await bench.claim(now: Self.start + 10)
+    var claim = try #require(first.first)
+    for (index, goesOn) in [true, false].enumerated() {
+      let now = Self.start + 20 * (index + 1)
+      let answer = try await bench.queue.finish(
+        [.init(claim: claim, output: .integer(Int64(index)), goesOn: goesOn)],
+        leaseMilliseconds: QueueBench.lease, now: now)
+      if case .next(let next)? = answer.first { claim = next }
+    }
+    let last = StageList(pipeline: "demo", stage: .persistence)
+    claim = try #require(try await bench.claim(last, now: Self.start + 50).first)
+    let ended = try await bench.queue.finish(
+      [.init(claim: claim, output: nil, goesOn: true)], leaseMilliseconds: QueueBench.lease,
+      now: Self.start + 60)
+    guard case .ended? = ended.first else {
+      Issue.record("it has not ended: \(ended)")
+      return []
+    }
+    #expect(claim.lease.fence.counter == 2)
+    var seen: [String] = []
+    for key in ["batch:a", "progress:o", "output:a", "stats"] {
+      let reply = try await bench.queue.client.call(["HGETALL", .text("batchd:\(key)")])
+      let flat = (reply.array ?? []).compactMap(\.text)
+      seen += stride(from: 0, to: flat.count - 1, by: 2).map {
+        "\(key) \(flat[$0])=\(flat[$0 + 1])"
+      }
+      .filter { !$0.hasPrefix("batch:a plain=") }.sorted()
+    }
+    seen.append("\(try await bench.queue.outbox(count: 9, now: Self.start + 70).map(\.batch))")
+    let leases = try await bench.queue.client.call(["ZCARD", "batchd:leases"])
+    return seen + ["leases \(leases.integer ?? -1)"]
+  }
+
+  @Test func bothWaysLeaveTheSameRecord() async throws {
+    let short = try await life(isPlain: true)
+    #expect(short == (try await life(isPlain: false)))
+    #expect(short.contains("batch:a status=completed"))
+    #expect(short.last == "leases 0")
+  }
+
+  @Test func accountsItemsAndPrioritiesAreNotPlain() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(
+      #"{"id":"a","account":"x"}"#, #"{"id":"b","items":["i"]}"#, #"{"id":"c","priority":"high"}"#)
+    for id in ["a", "b", "c"] {
+      #expect(try await bench.field("batch:\(id)", "plain") == nil, "\(id)")
+    }
+  }
+
+  @Test func aCancelledBatchIsNotPlainAnyMore() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    let claim = try #require(try await bench.claim().first)
+    _ = try await bench.fcall("cancel", ["a", .integer(Self.start + 5)])
+    #expect(try await bench.field("batch:a", "plain") == nil)
+    let answer = try await bench.queue.finish(
+      [.init(claim: claim, output: nil, goesOn: true)], leaseMilliseconds: QueueBench.lease,
+      now: Self.start + 10)
+    guard case .ended? = answer.first else {
+      Issue.record("\(answer)")
+      return
+    }
+    #expect(try await bench.field("batch:a", "status") == "cancelled")
+  }
+
+  @Test func anotherLifeOfTheIDIsPlainAgain() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    let claim = try #require(try await bench.claim().first)
+    _ = try await bench.queue.fail(
+      claim.lease, delayMilliseconds: nil, error: "no", now: Self.start + 5)
+    try await bench.admit(#"{"id":"a","rerun":true}"#, now: Self.start + 10)
+    #expect(try await bench.field("batch:a", "plain") == "2 a demo")
+    let second = try #require(try await bench.claim(now: Self.start + 20).first)
+    #expect(second.lease.run == 2)
+    #expect(second.lease.fence > claim.lease.fence)
+  }
+
+  @Test func aZombieOfAPlainBatchChangesNothing() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    let zombie = try #require(try await bench.claim().first)
+    let late = Self.start + QueueBench.lease + 1
+    try await bench.tick(now: late)
+    let answers = try await bench.queue.finish(
+      [.init(claim: zombie, output: .integer(1), goesOn: true)],
+      leaseMilliseconds: QueueBench.lease, now: late)
+    guard case .lost? = answers.first else {
+      Issue.record("\(answers)")
+      return
+    }
+    #expect(try await bench.field("batch:a", "status") == "processing")
+    #expect(try await bench.field("output:a", "extraction") == nil)
+  }
+}
