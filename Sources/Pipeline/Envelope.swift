@@ -66,6 +66,15 @@ extension Envelope {
     }
   }
 
+  /// What a handler needs of an envelope that was checked at its admission.
+  /// - Throws: `EnvelopeError` when it cannot be read any more.
+  public static func work(parsing bytes: [UInt8]) throws -> (items: [Item]?, payload: JSON?) {
+    guard let json = try? JSON(parsing: bytes), case .object(let members) = json else {
+      throw EnvelopeError(field: "entry", reason: "not a JSON object in UTF-8")
+    }
+    return (try members["items"].map { try items($0, limits: .none) }, members["payload"])
+  }
+
   private init(members: [String: JSON], limits: Limits) throws {
     for (field, value) in members.sorted(by: { $0.key < $1.key }) {
       switch field {

@@ -13,10 +13,9 @@ public struct Fence: Sendable, Hashable, Comparable, CustomStringConvertible {
 
   /// Parses the form that Redis holds, `EPOCH-COUNTER`.
   public init?(_ text: some StringProtocol) {
-    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-    guard parts.count == 2, let epoch = Int(parts[0]), let counter = Int(parts[1]) else {
-      return nil
-    }
+    guard let dash = text.firstIndex(of: "-"), let epoch = Int(text[..<dash]),
+      let counter = Int(text[text.index(after: dash)...])
+    else { return nil }
     self.init(epoch: epoch, counter: counter)
   }
 

@@ -21,12 +21,15 @@ public struct Claim: Sendable {
   /// The stage job, with the items that are still to do.
   /// - Throws: `EnvelopeError` when the stored envelope cannot be read.
   public func job() throws -> StageJob {
-    let envelope = try Envelope(parsing: input, limits: .none)
-    let open = (envelope.items ?? []).filter { !done.contains($0.id) && !failed.contains($0.id) }
+    let work = try Envelope.work(parsing: input)
+    let open =
+      done.isEmpty && failed.isEmpty
+      ? work.items ?? []
+      : (work.items ?? []).filter { !done.contains($0.id) && !failed.contains($0.id) }
     return StageJob(
       batch: lease.batch, operation: operation, account: account, pipeline: list.pipeline,
       stage: list.stage, run: lease.run, attempt: attempt, number: number, fence: lease.fence,
-      items: open, itemCount: envelope.items?.count, payload: envelope.payload,
+      items: open, itemCount: work.items?.count, payload: work.payload,
       cursor: cursor.isEmpty ? nil : try? JSON(parsing: cursor))
   }
 
@@ -62,5 +65,8 @@ extension Claim {
 
 extension RedisValue {
   /// The texts of an array, as a set.
-  var textSet: Set<String> { Set((array ?? []).compactMap(\.text)) }
+  var textSet: Set<String> {
+    guard let array, !array.isEmpty else { return [] }
+    return Set(array.compactMap(\.text))
+  }
 }

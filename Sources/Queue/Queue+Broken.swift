@@ -14,7 +14,7 @@ extension Queue {
     let reply = try await client.call([
       "XREVRANGE", .text(keys.events), "+", "-", "COUNT", .integer(Self.eventsLookedAt),
     ])
-    let broken = (reply.array ?? []).compactMap(StateChange.init).filter { $0.event == "broken" }
+    let broken = (reply.array ?? []).flatMap(StateChange.all).filter { $0.event == "broken" }
     return broken.prefix(count).reversed().map {
       BrokenRecord(
         key: $0.details["key"] ?? "", problem: $0.details["error"] ?? "",

@@ -67,7 +67,8 @@ struct Beat: Sendable {
     state.apply(
       paused: beat.paused,
       backlogs: Dictionary(
-        uniqueKeysWithValues: zip(state.lists, beat.backlogs.map(\.waiting))))
+        uniqueKeysWithValues: zip(state.lists, beat.backlogs.map(\.waiting))),
+      outbox: beat.outbox)
     if beat.backlogs.contains(where: { $0.suspects > 0 }) { state.suspects.send() }
     if beat.outbox > 0 { state.outbox.send() }
     if let deadline = beat.nextDeadline, let clock = queue.adoption.clock {

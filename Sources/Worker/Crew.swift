@@ -35,13 +35,17 @@ struct Crew: Sendable {
       }
     }
     self.definitions = definitions
-    state = WorkerState(slots: definitions.mapValues(\.slots))
+    let state = WorkerState(slots: definitions.mapValues(\.slots))
+    self.state = state
     blocked = definitions.mapValues { _ in BlockedConnection(queue.client) }
     blockedIntake = BlockedConnection(queue.client)
     runner = JobRunner(
       queue: queue, state: state, store: store,
-      settlement: Settlement(queue: queue, leaseMilliseconds: configuration.leaseMilliseconds),
-      definitions: definitions, configuration: configuration, logger: logger)
+      settlement: Settlement(queue: queue, leaseMilliseconds: configuration.leaseMilliseconds) {
+        for signal in state.fetch.values { signal.send() }
+      },
+      definitions: definitions, following: Self.following(definitions.keys),
+      configuration: configuration, logger: logger)
     watchdog = Watchdog(
       systemd: systemd, workerState: state, queue: queue,
       drainMilliseconds: configuration.drainMilliseconds, logger: logger)
@@ -49,6 +53,17 @@ struct Crew: Sendable {
       queue: queue, state: state, boot: boot, blocked: blocked, blockedIntake: blockedIntake,
       configuration: configuration, watchdog: watchdog, logger: logger)
     outbox = Outbox(queue: queue, state: state, store: store, logger: logger)
+  }
+
+  private static func following(_ lists: some Collection<StageList>) -> [StageList: StageList] {
+    var following: [StageList: StageList] = [:]
+    for list in lists {
+      following[list] =
+        lists
+        .filter { $0.pipeline == list.pipeline && $0.stage > list.stage }
+        .min { $0.stage < $1.stage }
+    }
+    return following
   }
 
   /// Works until a graceful shutdown has been carried out.
@@ -90,25 +105,13 @@ struct Crew: Sendable {
   }
 
   private func serve() async throws {
-    let (assignments, source) = AsyncStream.makeStream(of: Assignment.self)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
-        await withDiscardingTaskGroup { jobs in
-          for await assignment in assignments {
-            jobs.addTask { await runner.run(assignment) }
-          }
-        }
-      }
-      group.addTask {
-        defer { source.finish() }
-        await cancelWhenGracefulShutdown { await fetch { source.yield($0) } }
+        await cancelWhenGracefulShutdown { await fetch { runner.start($0) } }
         drain()
+        await runner.jobs.untilNone()
       }
-      group.addTask {
-        try await limitDrain()
-      }
-      // Fetchers and pool end in either order; then nothing is left to limit.
-      try await group.next()
+      group.addTask { try await limitDrain() }
       try await group.next()
       group.cancelAll()
     }
@@ -130,7 +133,8 @@ struct Crew: Sendable {
       for (list, connection) in blocked {
         fetchers.addTask {
           await StageFetcher(
-            list: list, queue: queue, state: state, blocked: connection,
+            list: list, queue: queue, state: state, settlement: runner.settlement,
+            blocked: connection,
             configuration: configuration, logger: logger, submit: submit
           ).run()
         }

@@ -20,6 +20,7 @@ final class HeldLease: Sendable {
     var told: ContinuousClock.Instant?
     var stop: (@Sendable () -> Void)?
     var abandon: (@Sendable () -> Void)?
+    var isAbandoned = false
   }
 
   /// How long a handler that was told to stop is waited for. Less than the three seconds that a drain lasts beyond its
@@ -58,8 +59,8 @@ final class HeldLease: Sendable {
     state.withLock { $0.deadline = max($0.deadline, sent + span) }
   }
 
-  /// Ties a task to the lease; stops it at once when the lease ended meanwhile.
-  /// - Parameter abandon: called when the task goes on for long after `stop`.
+  /// Ties a handler to the lease; stops it at once when the lease ended meanwhile.
+  /// - Parameter abandon: called once when the handler goes on for long after `stop`.
   func start(
     timeoutMilliseconds: Int, stop: @escaping @Sendable () -> Void,
     abandon: @escaping @Sendable () -> Void
@@ -74,11 +75,13 @@ final class HeldLease: Sendable {
   }
 
   /// The handler has returned: its timeout is over, and nothing but the settlement is left.
-  func ended() {
+  /// - Returns: whether that is the caller's; not when the handler was given up before.
+  func ended() -> Bool {
     state.withLock { state in
       state.stop = nil
       state.abandon = nil
       state.timeout = nil
+      return !state.isAbandoned
     }
   }
 
@@ -115,8 +118,13 @@ final class HeldLease: Sendable {
       return nil
     }
     if let late { cancel(late) }
-    let abandon = state.withLock { state in
-      state.told.map { now >= $0 + Self.patience } == true ? state.abandon : nil
+    let abandon = state.withLock { state -> (@Sendable () -> Void)? in
+      guard let told = state.told, now >= told + Self.patience, let abandon = state.abandon else {
+        return nil
+      }
+      state.abandon = nil
+      state.isAbandoned = true
+      return abandon
     }
     abandon?()
   }

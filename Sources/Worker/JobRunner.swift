@@ -9,35 +9,54 @@ struct JobRunner: Sendable {
   let state: WorkerState
   let store: any ResultsStore
   let settlement: Settlement
+  let jobs = RunningJobs()
   let definitions: [StageList: StageDefinition]
+  /// The list of the next stage that this worker serves.
+  let following: [StageList: StageList]
   let configuration: WorkerConfiguration
   let logger: Logger
 
-  func run(_ assignment: Assignment) async {
+  func start(_ assignment: Assignment) {
+    jobs.enter()
+    let task = JobTask()
+    task.start { await run(assignment, task) }
+  }
+
+  private func run(_ assignment: Assignment, _ task: JobTask) async {
     var current: Assignment? = assignment
     while let assignment = current {
       let claim = assignment.claim
-      guard let definition = definitions[claim.list] else { return }
+      guard let definition = definitions[claim.list] else { break }
       let held = HeldLease(
         claim, sent: assignment.sent, leaseMilliseconds: configuration.leaseMilliseconds)
       state.insert(held)
       // What arrives after the drain has begun was not there to be told.
       if state.isDraining, definition.onDrain != .finish { held.cancel(.draining) }
-      let (verdict, abandoned) = await attempt(claim, definition, held)
+      guard let verdict = await attempt(claim, definition, held, task) else {
+        state.abandon(claim.list, -1)
+        return free(held)
+      }
       current = await settle(verdict, claim, definition, held)
       state.remove(held)
-      guard let abandoned else {
-        free(held)
-        continue
+      free(held)
+      // Its handler was told to stop and came to its end all the same: the next one has not been told anything.
+      if let next = current, Task.isCancelled {
+        start(next)
+        break
       }
-      log(claim, "a handler does not stop; its slot stays taken until it returns", "", [:])
-      state.abandon(claim.list, 1)
-      // Of its own, because it may last as long as the process, and nothing shall wait for it.
-      Task {
-        await abandoned.returned()
-        state.abandon(claim.list, -1)
-        free(held)
-      }
+    }
+    jobs.leave()
+  }
+
+  /// Settles for a handler that does not stop, however long it goes on: nothing shall wait for it.
+  private func giveUp(_ claim: Claim, _ definition: StageDefinition, _ held: HeldLease) {
+    log(claim, "a handler does not stop; its slot stays taken until it returns", "", [:])
+    state.abandon(claim.list, 1)
+    Task {
+      _ = await settle(
+        verdict(CancellationError(), definition, held), claim, definition, held)
+      state.remove(held)
+      jobs.leave()
     }
   }
 
@@ -62,41 +81,28 @@ struct JobRunner: Sendable {
     case gone
   }
 
-  /// - Returns: how it ended, and the handler if that still runs.
+  /// - Returns: how it ended; nil when it was given up before.
   private func attempt(
-    _ claim: Claim, _ definition: StageDefinition, _ held: HeldLease
-  ) async -> (Verdict, HandlerRun?) {
+    _ claim: Claim, _ definition: StageDefinition, _ held: HeldLease, _ task: JobTask
+  ) async -> Verdict? {
     do {
       let job = try claim.job()
       // The claim may have been on its way for longer than its lease.
       try held.require()
-      let context = context(for: job, claim, held)
-      let handler = HandlerRun {
-        if definition.writesToStore { try await store.raise(fence: job.fence, of: job) }
-        return try await definition.handler.run(job, context)
-      }
       held.start(
-        timeoutMilliseconds: definition.timeoutMilliseconds, stop: handler.cancel,
-        abandon: handler.abandon)
-      let end = await handler.end()
-      held.ended()
-      switch end {
-      case .returned(let result): return (verdict(try bounded(result.get()), held), nil)
-      case .abandoned: return (verdict(CancellationError(), definition, held), handler)
-      }
+        timeoutMilliseconds: definition.timeoutMilliseconds, stop: task.cancel,
+        abandon: { giveUp(claim, definition, held) })
+      if definition.writesToStore { try await store.raise(fence: job.fence, of: job) }
+      let output = try await definition.handler.run(job, context(for: job, claim, held))
+      return held.ended() ? verdict(try bounded(output), held) : nil
     } catch {
-      held.ended()
-      return (verdict(error, definition, held), nil)
+      return held.ended() ? verdict(error, definition, held) : nil
     }
   }
 
   private func context(for job: StageJob, _ claim: Claim, _ held: HeldLease) -> StageContext {
-    var logger = logger
-    logger[metadataKey: "batch"] = "\(job.batch)"
-    logger[metadataKey: "stage"] = "\(claim.list)"
-    if let account = job.account { logger[metadataKey: "account"] = "\(account)" }
     return StageContext(
-      logger: logger, results: store, queue: queue, claim: claim, held: held,
+      workerLogger: logger, results: store, queue: queue, claim: claim, held: held,
       items: Set(job.items.map(\.id)), configuration: configuration
     ) { [state] in
       if held.join({ state.takeSlots(held.list, most: 1) == 1 }) {
@@ -184,9 +190,7 @@ struct JobRunner: Sendable {
   private func finish(_ claim: Claim, _ output: JSON?, _ held: HeldLease) async throws
     -> Assignment?
   {
-    let following = definitions.keys
-      .filter { $0.pipeline == claim.list.pipeline && $0.stage > claim.list.stage }
-      .min { $0.stage < $1.stage }
+    let following = following[claim.list]
     let hasSlot = following.map { state.takeSlots($0, most: 1) == 1 } ?? false
     let sent = ContinuousClock.now
     let answer: Queue.Finished

@@ -10,17 +10,33 @@ struct Outbox: Sendable {
   let logger: Logger
 
   private static let runCount = 100
+  /// While stage jobs wait, so do ended runs: for this long before each write, as long as they are not more than this.
+  private static let pause = Duration.seconds(1)
+  private static let waitingEntries = 10_000
 
   func run() async throws {
     while !Task.isCancelled {
       await state.outbox.wait()
       do {
-        while !Task.isCancelled, try await writeSome() {}
+        var mayHaveMore = true
+        while mayHaveMore, !Task.isCancelled {
+          await giveWay()
+          mayHaveMore = try await writeSome()
+        }
       } catch let error as QueueError {
         // Nothing is acknowledged that was not written: the next beat that sees the outbox tries again.
         logger.error(
           "cannot read the outbox; batchd doctor may know why", metadata: ["error": "\(error)"])
       }
+    }
+  }
+
+  private func giveWay() async {
+    let limit = ContinuousClock.now + Self.pause
+    while state.outboxMayWait(most: Self.waitingEntries), ContinuousClock.now < limit,
+      !Task.isCancelled
+    {
+      try? await Task.sleep(for: .milliseconds(50))
     }
   }
 

@@ -1,10 +1,16 @@
 internal import Queue
+import Synchronization
 
 /// Sends finished stage jobs to Redis: those that finish while a call is under way leave together in the next.
-actor Settlement {
+final class Settlement: Sendable {
   private struct Waiting {
     let finish: Queue.Finish
     let continuation: CheckedContinuation<Queue.Finished, any Error>
+  }
+
+  private struct State {
+    var waiting: [Waiting] = []
+    var isSending = false
   }
 
   /// The most stage jobs of one call: bounds its time inside Redis.
@@ -12,29 +18,35 @@ actor Settlement {
 
   private let queue: Queue
   private let leaseMilliseconds: Int
-  private var waiting: [Waiting] = []
-  private var isSending = false
+  private let onRoom: @Sendable () -> Void
+  private let state = Mutex(State())
 
-  init(queue: Queue, leaseMilliseconds: Int) {
+  /// - Parameter onRoom: called whenever `isBehind` has ended.
+  init(queue: Queue, leaseMilliseconds: Int, onRoom: @escaping @Sendable () -> Void) {
     self.queue = queue
     self.leaseMilliseconds = leaseMilliseconds
+    self.onRoom = onRoom
   }
+
+  /// Whether more has finished than one call can say. Who claims in spite of it only makes batches wait under a lease,
+  /// and those of later stages for a slot.
+  var isBehind: Bool { state.withLock { $0.waiting.count >= Self.most } }
 
   /// Settles one finished stage job. Not cancellable: what was done must be said.
   func finish(_ finish: Queue.Finish) async throws -> Queue.Finished {
     try await withCheckedThrowingContinuation { continuation in
-      waiting.append(Waiting(finish: finish, continuation: continuation))
-      guard !isSending else { return }
-      isSending = true
+      let mustSend = state.withLock { state in
+        state.waiting.append(Waiting(finish: finish, continuation: continuation))
+        defer { state.isSending = true }
+        return !state.isSending
+      }
       // A task of its own, for the one that happened to come first may be cancelled, and others wait with it.
-      Task { await self.sendAll() }
+      if mustSend { Task { await sendAll() } }
     }
   }
 
   private func sendAll() async {
-    while !waiting.isEmpty {
-      let batch = Array(waiting.prefix(Self.most))
-      waiting.removeFirst(batch.count)
+    while let batch = next() {
       do {
         let answers = try await queue.finish(
           batch.map(\.finish), leaseMilliseconds: leaseMilliseconds)
@@ -43,6 +55,21 @@ actor Settlement {
         for job in batch { job.continuation.resume(throwing: error) }
       }
     }
-    isSending = false
+  }
+
+  /// What the next call takes; nil ends the sending.
+  private func next() -> [Waiting]? {
+    let (batch, hasRoom) = state.withLock { state -> ([Waiting]?, Bool) in
+      guard !state.waiting.isEmpty else {
+        state.isSending = false
+        return (nil, false)
+      }
+      let wasBehind = state.waiting.count >= Self.most
+      let batch = Array(state.waiting.prefix(Self.most))
+      state.waiting.removeFirst(batch.count)
+      return (batch, wasBehind && state.waiting.count < Self.most)
+    }
+    if hasRoom { onRoom() }
+    return batch
   }
 }

@@ -6,7 +6,7 @@ public import Stores
 
 /// What a handler may do while it holds the lease of its job.
 public struct StageContext: Sendable {
-  public let logger: Logger
+  let workerLogger: Logger
   let results: any ResultsStore
   let queue: Queue
   let claim: Claim
@@ -15,6 +15,15 @@ public struct StageContext: Sendable {
   let configuration: WorkerConfiguration
   /// Called after a checkpoint that kept something.
   let progressed: @Sendable () -> Void
+
+  /// Names batch, stage and account in each of its lines.
+  public var logger: Logger {
+    var logger = workerLogger
+    logger[metadataKey: "batch"] = "\(claim.lease.batch)"
+    logger[metadataKey: "stage"] = "\(claim.list)"
+    if let account = claim.account { logger[metadataKey: "account"] = "\(account)" }
+    return logger
+  }
 
   /// Where results go. Ask for it anew before each write.
   /// - Throws: `CancellationError` when the lease's local deadline has passed: its fence would still be good in

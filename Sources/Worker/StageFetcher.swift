@@ -7,6 +7,7 @@ struct StageFetcher: Sendable {
   let list: StageList
   let queue: Queue
   let state: WorkerState
+  let settlement: Settlement
   let blocked: BlockedConnection
   let configuration: WorkerConfiguration
   let logger: Logger
@@ -19,7 +20,7 @@ struct StageFetcher: Sendable {
     // A blocked call may leave an id in the intake: the next claim runs it, or returns it when the list was paused.
     var isIntakeEmpty = true
     while !Task.isCancelled {
-      let isResting = isIntakeEmpty && state.isPaused(list)
+      let isResting = isIntakeEmpty && (state.isPaused(list) || settlement.isBehind)
       let slots = isResting ? 0 : state.takeSlots(list, most: Self.claimCount)
       guard slots > 0 else {
         await state.fetch[list]?.wait()
@@ -55,13 +56,14 @@ struct StageFetcher: Sendable {
       state.giveSlots(list, slots)
       throw error
     }
-    state.noteClaim(list)
     switch answer {
     case .paused:
+      state.noteClaim(list, isFull: false)
       state.notePause(list)
       state.giveSlots(list, slots)
       return slots
     case .batches(let claims):
+      state.noteClaim(list, isFull: claims.count == slots)
       for claim in claims { submit(Assignment(claim: claim, sent: sent)) }
       if !claims.isEmpty { state.giveSlots(list, slots - claims.count) }
       return claims.count

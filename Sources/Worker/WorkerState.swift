@@ -15,6 +15,9 @@ final class WorkerState: Sendable {
     var runsSuspect = false
     var backlogs: [StageList: Int] = [:]
     var lastClaim: [StageList: ContinuousClock.Instant] = [:]
+    /// Lists whose last claim was answered in full: more waits there.
+    var busy: Set<StageList> = []
+    var outboxLength = 0
     var nextTick = ContinuousClock.now
     var wantsBeat = false
     var beats = 0
@@ -146,11 +149,27 @@ final class WorkerState: Sendable {
   /// A claim learned of a pause before the beat did.
   func notePause(_ list: StageList) { state.withLock { _ = $0.paused.insert("stage:\(list)") } }
 
-  func noteClaim(_ list: StageList) { state.withLock { $0.lastClaim[list] = .now } }
+  /// - Parameter isFull: whether as much was there as was asked for.
+  func noteClaim(_ list: StageList, isFull: Bool) {
+    state.withLock { state in
+      state.lastClaim[list] = .now
+      if isFull {
+        state.busy.insert(list)
+      } else if !state.busy.isEmpty {
+        state.busy.remove(list)
+      }
+    }
+  }
 
-  func apply(paused: Set<String>, backlogs: [StageList: Int]) {
+  /// Whether stage jobs wait for this worker, and few enough ended runs wait for the store to let them wait.
+  func outboxMayWait(most: Int) -> Bool {
+    state.withLock { !$0.busy.isEmpty && !$0.isDraining && $0.outboxLength < most }
+  }
+
+  func apply(paused: Set<String>, backlogs: [StageList: Int], outbox: Int) {
     state.withLock { state in
       state.beats += 1
+      state.outboxLength = outbox
       state.paused = paused
       for (list, backlog) in backlogs {
         // A backlog that begins now has been untouched for no time yet.

@@ -21,15 +21,23 @@ struct QueueEvent {
   /// Every event, oldest first; the tests keep the stream longer than they run.
   static func all(_ client: RedisClient) async throws -> [QueueEvent] {
     let reply = try await client.call(["XRANGE", "batchd:events", "-", "+"])
-    return (reply.array ?? []).compactMap { entry in
+    return (reply.array ?? []).flatMap { entry -> [QueueEvent] in
       guard let parts = entry.array, parts.count == 2, let id = parts[0].text,
         let pairs = parts[1].array
-      else { return nil }
+      else { return [] }
       var fields: [String: String] = [:]
       for index in stride(from: 0, to: pairs.count - 1, by: 2) {
         fields[pairs[index].text ?? ""] = pairs[index + 1].text
       }
-      return QueueEvent(fields: fields, id: id, milliseconds: Int64(id.prefix { $0 != "-" }) ?? 0)
+      // One for each batch of those to which the same happened in one call.
+      let batches = fields["batch", default: ""].split(separator: " ").map(String.init)
+      let fences = fields["fence", default: ""].split(separator: " ").map(String.init)
+      return (batches.isEmpty ? [""] : batches).enumerated().map { index, batch in
+        fields["batch"] = batch
+        if fences.count > 1 { fields["fence"] = fences[index] }
+        return QueueEvent(
+          fields: fields, id: id, milliseconds: Int64(id.prefix { $0 != "-" }) ?? 0)
+      }
     }
   }
 

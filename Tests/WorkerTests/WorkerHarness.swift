@@ -70,10 +70,15 @@ final class WorkerHarness: Sendable {
   func events(_ name: String) async throws -> [[String: String]] {
     let reply = try await redis.shell("rcli --json XRANGE batchd:events - +")
     let entries = try JSON(parsing: Array(reply.utf8)).array ?? []
-    return entries.map { entry in
+    return entries.flatMap { entry in
       let flat = (entry.array?.last?.array ?? []).map { $0.string ?? "" }
-      return stride(from: 0, to: flat.count - 1, by: 2).reduce(into: [:]) {
+      let fields = stride(from: 0, to: flat.count - 1, by: 2).reduce(into: [String: String]()) {
         $0[flat[$1]] = flat[$1 + 1]
+      }
+      // One for each batch of those to which the same happened in one call.
+      let batches = fields["batch", default: ""].split(separator: " ").map(String.init)
+      return (batches.isEmpty ? [""] : batches).map { batch in
+        fields.merging(["batch": batch]) { $1 }
       }
     }.filter { $0["event"] == name }
   }

@@ -18,18 +18,34 @@ local function expire_operation(c, operation, keep)
   call('PEXPIREAT', c.p .. 'members:' .. operation, last)
 end
 
--- Whether the entry is the end of this run, or was acknowledged before.
-local function tells_of(c, entry, id, run)
+-- The runs of an entry, 'ID RUN' each, and how many of them this call has not named yet.
+local function open_entry(c, entry)
   local kept = call('XRANGE', c.p .. 'ended', entry, entry)[1]
-  return not kept or (kept[2][2] == id and kept[2][4] == run)
+  -- One that is gone was acknowledged before.
+  if not kept then return { is_gone = true } end
+  local fields = kept[2]
+  if fields[1] ~= 'runs' then return { left = 1, runs = { [(fields[2] or '') .. ' ' .. (fields[4] or '')] = true } } end
+  local opened = { left = 0, runs = {} }
+  for name in string.gmatch(fields[2], '(%S+ %d+) %d+ %d+') do
+    opened.runs[name], opened.left = true, opened.left + 1
+  end
+  return opened
 end
 
 local function keep_until_end(c, id, run, args)
-  local b = load(c, id)
-  if not b or b.run ~= run or not ENDED[b.status] or not is_name(b.operation) then return nil end
+  local v = call('HMGET', c.batch .. id, 'plain', 'run', 'status', 'operation')
+  local b = v[1] and { run = v[2], status = v[3], operation = v[4] } or load(c, id)
+  if not b or b.run ~= run or not ENDED[b.status] or not is_common_name(b.operation) then return nil end
   local keep = c.now + tonumber(b.status == 'failed' and args[3] or args[2])
-  call('PEXPIREAT', c.p .. 'batch:' .. id, integer(keep))
-  for _, key in ipairs(side_keys(c, id, b)) do call('PEXPIREAT', key, integer(keep)) end
+  local at = integer(keep)
+  call('PEXPIREAT', c.batch .. id, at)
+  if v[1] then
+    -- It has no items, and so no errors of theirs.
+    call('PEXPIREAT', c.p .. 'input:' .. id, at)
+    call('PEXPIREAT', c.p .. 'output:' .. id, at)
+  else
+    for _, key in ipairs(side_keys(c, id, b)) do call('PEXPIREAT', key, at) end
+  end
   return keep, b.operation
 end
 
@@ -37,17 +53,27 @@ define('archive', function(p, args)
   local n, keeps, runs, archived = tonumber(args[4]), {}, {}, 0
   local c = open(p, args[5 + 3 * n])
   guard(c, args[1])
+  local entries, done = {}, {}
   for i = 1, n do
     local entry, id, run = unpack(args, 3 * i + 2, 3 * i + 4)
-    if tells_of(c, entry, id, run) then
-      call('XACK', p .. 'ended', 'store', entry)
-      archived = archived + call('XDEL', p .. 'ended', entry)
+    local opened, name = entries[entry] or open_entry(c, entry), id .. ' ' .. run
+    entries[entry] = opened
+    if opened.is_gone or opened.runs[name] then
+      if not opened.is_gone then
+        opened.runs[name], opened.left = nil, opened.left - 1
+        archived = archived + 1
+        if opened.left == 0 then done[#done + 1] = entry end
+      end
       local keep, operation = keep_until_end(c, id, run, args)
       if keep then
         keeps[operation] = math.max(keep, keeps[operation] or 0)
         runs[operation] = (runs[operation] or 0) + 1
       end
     end
+  end
+  if #done > 0 then
+    call('XACK', p .. 'ended', 'store', unpack(done))
+    call('XDEL', p .. 'ended', unpack(done))
   end
   for operation, keep in pairs(keeps) do
     expire_operation(c, operation, keep)

@@ -6,6 +6,8 @@
 --    BATCH = [id, run, attempt, fence, operation, account, number, items_total, input, cursor, alone,
 --             [items done], [items failed]]
 -- What a claim finds in the list that has another place is stale and dropped.
+local INPUTS_AT_ONCE = 16
+
 local function take_ids(c, worker, list, source, most)
   local ids = {}
   if source == 'queue' then
@@ -53,8 +55,7 @@ local function lease(c, id, b, fence, expiry, worker, alone)
   c.leased[#c.leased + 1], c.leased[#c.leased + 2] = expiry, id
   if b.plain then
     b.fence = c.epoch .. '-' .. integer(fence)
-    plain_lease(c, id, b, worker)
-    return event(c, 'claimed', id, b, 'worker', worker, 'fence', b.fence)
+    return plain_lease(c, id, b, worker)
   end
   become(c, b, 'processing')
   b.place, b.fence, b.worker = c.leases, c.epoch .. '-' .. integer(fence), worker
@@ -80,6 +81,26 @@ local function behind(c, batches)
   return most - number(c.fence)
 end
 
+-- Reads the envelopes. One reply stays bounded: what is beyond goes back to the front of the list in its order.
+local function read_inputs(c, ids, batches, source_key)
+  local bytes = 0
+  for from = 1, #ids, INPUTS_AT_ONCE do
+    if bytes > 8388608 then
+      for back = #ids, from, -1 do
+        call('RPUSH', source_key, ids[back])
+        ids[back], batches[back] = nil, nil
+      end
+      return
+    end
+    local keys = {}
+    for i = from, math.min(from + INPUTS_AT_ONCE - 1, #ids) do keys[#keys + 1] = c.p .. 'input:' .. ids[i] end
+    for i, input in ipairs(call('MGET', unpack(keys))) do
+      batches[from + i - 1].input = input or ''
+      bytes = bytes + #batches[from + i - 1].input
+    end
+  end
+end
+
 define('claim', function(p, args)
   local epoch, worker, request, pipeline, stage, source, most, lease_ms = unpack(args, 1, 8)
   local c = open(p, args[9])
@@ -93,11 +114,10 @@ define('claim', function(p, args)
     return { 'paused', c.now }
   end
   local source_key, some_paused = p .. source .. ':' .. list, call('EXISTS', p .. 'paused') == 1
-  local ids, batches, bytes = {}, {}, 0
-  local popped, met = take_ids(c, worker, list, source, tonumber(most)), {}
-  for i, id in ipairs(popped) do
+  local ids, batches, met = {}, {}, {}
+  for _, id in ipairs(take_ids(c, worker, list, source, tonumber(most))) do
     local whole = is_name(id) and not met[id]
-    local b = whole and not some_paused and plain_waiting(c, id, source_key, pipeline, stage) or whole and load(c, id)
+    local b = whole and not some_paused and plain_waiting(c, id, source_key, stage) or whole and load(c, id)
     -- A stale id and its successor may stand in one list: the first is the batch, the second is dropped. One that came
     -- into the list of another stage by hand is put right by tick.
     local is_here = b and (b.plain or (b.place == source_key and living(b)))
@@ -106,20 +126,15 @@ define('claim', function(p, args)
       condemn(c, id, b, why)
     elseif not is_here or not b.plain and (b.pipeline ~= pipeline or b.stage ~= stage) then
       event(c, 'stray', id, b or {}, 'list', source_key)
-    elseif bytes > 8388608 then
-      -- One reply stays bounded: the rest goes back to the front in its order.
-      for back = #popped, i, -1 do call('RPUSH', source_key, popped[back]) end
-      break
     elseif some_paused and b.account
       and call('SISMEMBER', p .. 'paused', 'account:' .. b.account) == 1 then
       park(c, id, b)
     else
       met[id] = true
       ids[#ids + 1], batches[#batches + 1] = id, b
-      b.place, b.input = '', call('GET', p .. 'input:' .. id) or ''
-      bytes = bytes + #b.input
     end
   end
+  read_inputs(c, ids, batches, source_key)
   local reply, kept = { 'open', c.now }, { request }
   if #ids > 0 then
     local fence = call('HINCRBY', p .. 'meta', 'fence', #ids + behind(c, batches)) - #ids

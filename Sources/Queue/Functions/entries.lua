@@ -24,32 +24,35 @@ local function reject(c, raw, reason, id)
   event(c, 'rejected', id or '', {}, 'reason', reason)
 end
 
+-- The account's part in a new batch.
+local function join_account(c, b, e)
+  local key = account_key(c, b)
+  b.number = e.number or integer(call('HINCRBY', key, 'total_batches', 1))
+  if (call('HGET', key, 'next_batch_to_process') or '') == '' then
+    call('HSET', key, 'next_batch_to_process', b.number)
+  end
+  local status = call('HGET', key, 'status')
+  call('HSET', key, 'status', (not status or status == 'pending') and 'pending' or 'processing')
+  call('HDEL', key, 'finished_at')
+  call('SADD', c.p .. 'accounts:' .. b.operation, b.account)
+end
+
 -- Creates a batch from typed fields `e` (id, operation, pipeline, account, priority, due, size, items, raw),
 -- which the caller has checked against the registered pipelines. `run` is its life.
 local function create(c, e, stages, counts, run)
   local b = {
-    status = 'pending', stage = string.match(stages, '[^,]+'), stages = stages, run = integer(run),
-    attempt = '0', retry_count = '0', pipeline = e.pipeline, operation = e.operation,
-    account = e.account, priority = e.priority,
+    status = 'pending', stage = string.match(stages, '[^,]+'), run = integer(run), pipeline = e.pipeline,
+    operation = e.operation, account = e.account, priority = e.priority,
   }
   count(c, b.operation, 'total', 1)
   count(c, b.operation, 'pending', 1)
   if e.items > 0 then count(c, b.operation, 'items_total', e.items) end
   if e.operation ~= e.id and not e.member then
-    call('RPUSH', c.p .. 'members:' .. e.operation, e.id)
+    local members = c.members[e.operation] or {}
+    c.members[e.operation], members[#members + 1] = members, e.id
   end
   if e.size then call('HSET', c.p .. 'progress:' .. e.operation, 'size', e.size) end
-  if b.account then
-    local key = account_key(c, b)
-    b.number = e.number or integer(call('HINCRBY', key, 'total_batches', 1))
-    if (call('HGET', key, 'next_batch_to_process') or '') == '' then
-      call('HSET', key, 'next_batch_to_process', b.number)
-    end
-    local status = call('HGET', key, 'status')
-    call('HSET', key, 'status', (not status or status == 'pending') and 'pending' or 'processing')
-    call('HDEL', key, 'finished_at')
-    call('SADD', c.p .. 'accounts:' .. b.operation, b.account)
-  end
+  if b.account then join_account(c, b, e) end
   call('SET', c.p .. 'input:' .. e.id, e.raw)
   if e.due and e.due > c.now then
     b.place, b.due_at = c.delayed, e.due_at
@@ -57,22 +60,18 @@ local function create(c, e, stages, counts, run)
   else
     enter(c, e.id, b)
   end
-  local write = { 'items_total', integer(e.items), 'items_done', '0', 'items_failed', '0',
-    'admitted_at', c.at, 'updated_at', c.at }
-  if e.items > 0 then
-    write[#write + 1] = 'counts'
-    write[#write + 1] = counts
+  local more = {}
+  for field, value in pairs({ counts = e.items > 0 and counts or nil, account = b.account, priority = b.priority,
+    number = b.number, due_at = b.due_at,
+    plain = not b.account and not b.priority and e.items == 0 and plain_text(c, b.run) or nil }) do
+    more[#more + 1] = field
+    more[#more + 1] = value
   end
-  if e.items == 0 and not e.account and not e.priority then
-    b.plain = plain_text(b.run, b.operation, b.pipeline)
-  end
-  for field, value in pairs(b) do
-    write[#write + 1] = field
-    write[#write + 1] = value
-  end
-  call('HSET', c.p .. 'batch:' .. e.id, unpack(write))
+  call('HSET', c.batch .. e.id, 'status', 'pending', 'place', b.place, 'stage', b.stage, 'stages', stages, 'run', b.run,
+    'attempt', '0', 'retry_count', '0', 'pipeline', b.pipeline, 'operation', b.operation, 'items_total',
+    integer(e.items), 'items_done', '0', 'items_failed', '0', 'admitted_at', c.at, 'updated_at', c.at, unpack(more))
   stat(c, 'admitted')
-  event(c, 'admitted', e.id, b)
+  event_together(c, 'admitted', e.id, b)
 end
 
 -- The records that a person named by position or 'all', newest first.

@@ -85,7 +85,7 @@ local function settle_plain(c, id, b, fence, go_on, expiry)
     return 'ended'
   end
   go_on = go_on and may_go_on(c, b, following)
-  plain_advance(c, id, b, mark, go_on, expiry)
+  plain_advance(c, id, b, fence, mark, go_on, expiry)
   return go_on and { 'next', following, {}, {}, '' } or 'queued'
 end
 

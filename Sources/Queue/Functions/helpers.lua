@@ -38,7 +38,7 @@ local function refuse(code, text)
   error(refusal)
 end
 
-local report, flush
+local report, flush, tell_ended
 
 -- Registers one function. A refusal becomes the error reply as it stands, without Redis's script position.
 local function define(name, body, flags)
@@ -71,30 +71,37 @@ local function integer(value)
   return string.format('%.0f', value)
 end
 
-local stamp_second, stamp_text = -1, ''
+local known_seconds, known_second_count = {}, 0
 
--- RFC 3339 in UTC with milliseconds. Redis's Lua has no os.date: days to civil date after Howard Hinnant's
--- chrono-compatible algorithm. The text of the second is kept, for a busy server asks within the same one.
+-- RFC 3339 in UTC of a second, up to its point. Redis's Lua has no os.date: days to civil date after Howard Hinnant's
+-- chrono-compatible algorithm.
+local function second_text(second)
+  local days = math.floor(second / 86400)
+  local rest = second - days * 86400
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524)
+    - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.', year, month,
+    doy - math.floor((153 * mp + 2) / 5) + 1, math.floor(rest / 3600), math.floor(rest / 60) % 60,
+    rest % 60)
+end
+
+-- RFC 3339 in UTC with milliseconds. The texts of seconds are kept, for a busy server asks for the same ones.
 local function rfc3339(ms)
   local second = math.floor(ms / 1000)
-  if second ~= stamp_second then
-    local days = math.floor(second / 86400)
-    local rest = second - days * 86400
-    local z = days + 719468
-    local era = math.floor(z / 146097)
-    local doe = z - era * 146097
-    local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524)
-      - math.floor(doe / 146096)) / 365)
-    local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-    local mp = math.floor((5 * doy + 2) / 153)
-    local month = mp < 10 and mp + 3 or mp - 9
-    local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-    stamp_second = second
-    stamp_text = string.format('%04d-%02d-%02dT%02d:%02d:%02d.', year, month,
-      doy - math.floor((153 * mp + 2) / 5) + 1, math.floor(rest / 3600), math.floor(rest / 60) % 60,
-      rest % 60)
+  local text = known_seconds[second]
+  if not text then
+    text = second_text(second)
+    if known_second_count == 1000 then known_seconds, known_second_count = {}, 0 end
+    known_seconds[second], known_second_count = text, known_second_count + 1
   end
-  return stamp_text .. string.format('%03dZ', ms - second * 1000)
+  return text .. string.format('%03dZ', ms - second * 1000)
 end
 
 local small_counts = {}
@@ -120,10 +127,10 @@ local function open(p, given)
   end
   local meta = call('HMGET', p .. 'meta', 'epoch', 'event_count', 'fence')
   context = {
-    p = p, now = now, at = rfc3339(now), progress = {}, epoch = meta[1], fence = meta[3],
+    p = p, now = now, now_text = integer(now), at = rfc3339(now), progress = {}, epoch = meta[1], fence = meta[3],
     event_count = meta[2] and #meta[2] < 10 and is_count(meta[2]) and meta[2] or '10000',
     leases = p .. 'leases', delayed = p .. 'delayed', batch = p .. 'batch:', events = p .. 'events',
-    stats = {}, leased = {}, unleased = {},
+    stats = {}, leased = {}, unleased = {}, together = {}, ended = {}, pipelines = {}, members = {},
   }
   return context
 end
@@ -162,6 +169,31 @@ local function event(c, name, id, b, ...)
   c.has_events = true
 end
 
+-- What happens to many batches of one call alike is told once: `batch` holds their ids, with spaces between. `more` is a
+-- field that they share, `each` one whose values stand in the order of the ids.
+local function event_together(c, name, id, b, more, value, each, one)
+  local key = name .. ' ' .. b.operation .. ' ' .. b.stage .. ' ' .. (value or '')
+  local group = c.together[key]
+  if not group then
+    group = { name = name, b = b, stage = b.stage, more = more, value = value, each = each, ids = {}, ones = {} }
+    c.together[key] = group
+  end
+  group.ids[#group.ids + 1] = id
+  if each then group.ones[#group.ones + 1] = one end
+end
+
+local function tell_together(c)
+  local groups = c.together
+  c.together = {}
+  for _, group in pairs(groups) do
+    local words = { group.more, group.value }
+    if group.each then words[3], words[4] = group.each, table.concat(group.ones, ' ') end
+    call('XADD', c.events, '*', 'event', group.name, 'batch', table.concat(group.ids, ' '), 'operation',
+      group.b.operation, 'stage', group.stage, 'at', c.at, unpack(words))
+    c.has_events = true
+  end
+end
+
 local function stat(c, name, by)
   c.stats[name] = (c.stats[name] or 0) + (by or 1)
 end
@@ -178,6 +210,10 @@ flush = function(c)
   c.leased = call_with('ZADD', c.leases, c.leased)
   for name, by in pairs(c.stats) do call('HINCRBY', c.p .. 'stats', name, by) end
   c.stats = {}
+  for operation, ids in pairs(c.members) do call_with('RPUSH', c.p .. 'members:' .. operation, ids) end
+  c.members = {}
+  tell_together(c)
+  tell_ended(c)
   if c.has_events then call('XTRIM', c.events, 'MAXLEN', '~', c.event_count) end
   c.has_events = false
 end

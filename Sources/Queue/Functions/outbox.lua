@@ -4,6 +4,7 @@
 -- Consumer group 'store' of the stream PREFIX:ended: what a worker took and did not acknowledge is given to it again
 -- whenever it asks (a reply was lost, the store was away, an earlier life took it), and after a minute to any other.
 -- An entry that finish_batch did not write is dropped: no store could hold it.
+local ENTRIES_AT_ONCE = 4
 local NEEDED = { 'batch', 'run', 'status', 'operation', 'account', 'pipeline', 'stage' }
 
 local function is_ours(fields)
@@ -24,29 +25,43 @@ define('outbox', function(p, args)
   if call('XLEN', key) == 0 and call('EXISTS', key) == 0 then return {} end
   local created = redis.pcall('XGROUP', 'CREATE', key, 'store', '0')
   if created.err and not string.find(created.err, 'BUSYGROUP', 1, true) then error(created.err, 0) end
-  local function read(from)
-    local streams = call('XREADGROUP', 'GROUP', 'store', args[2], 'COUNT', args[3], 'STREAMS', key, from)
-    return streams and streams[1][2] or {}
-  end
-  local entries = read('0')
-  if #entries == 0 then
-    entries = call('XAUTOCLAIM', key, 'store', args[2], 60000, '0', 'COUNT', args[3])[2]
-  end
-  if #entries == 0 then entries = read('>') end
-  local reply = {}
-  for _, entry in ipairs(entries) do
-    if entry[2] and is_ours(entry[2]) then
-      local id, errors = entry[2][2], {}
-      if call('HGET', p .. 'batch:' .. id, 'run') == entry[2][4] then
-        errors = call('HGETALL', p .. 'errors:' .. id)
+  local reply, known = {}, tonumber(args[3])
+  -- An entry may tell of as many runs as a call has ended.
+  local function show(entries)
+    for _, entry in ipairs(entries) do
+      local runs, good = entry[2] and runs_of(entry[2]) or {}, 0
+      for _, fields in ipairs(runs) do
+        if is_ours(fields) then
+          good = good + 1
+          local id, errors = fields[2], {}
+          if entry[2][1] ~= 'runs' and call('HGET', p .. 'batch:' .. id, 'run') == fields[4] then
+            errors = call('HGETALL', p .. 'errors:' .. id)
+          end
+          reply[#reply + 1] = { entry[1], fields, errors }
+        end
       end
-      reply[#reply + 1] = { entry[1], entry[2], errors }
-    else
-      -- Without fields: somebody deleted it by hand.
-      call('XACK', key, 'store', entry[1])
-      call('XDEL', key, entry[1])
-      if entry[2] then broken(c, key, 'the entry ' .. entry[1] .. ' is no ended run', 'it was dropped') end
+      if good < #runs or #runs == 0 then
+        -- Without fields: somebody deleted it by hand.
+        if entry[2] then broken(c, key, 'the entry ' .. entry[1] .. ' is no ended run', 'it was dropped') end
+        if good == 0 then
+          call('XACK', key, 'store', entry[1])
+          call('XDEL', key, entry[1])
+        end
+      end
     end
+    return #entries > 0 and #reply < known and entries[#entries][1]
+  end
+  local function read(from)
+    local streams = call('XREADGROUP', 'GROUP', 'store', args[2], 'COUNT', ENTRIES_AT_ONCE, 'STREAMS', key, from)
+    return show(streams and streams[1][2] or {})
+  end
+  local from = '0'
+  repeat from = read(from) until not from
+  if #reply == 0 then
+    show(call('XAUTOCLAIM', key, 'store', args[2], 60000, '0', 'COUNT', ENTRIES_AT_ONCE)[2])
+  end
+  if #reply == 0 then
+    repeat until not read('>')
   end
   return reply
 end)

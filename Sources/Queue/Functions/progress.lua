@@ -106,6 +106,8 @@ local RECOUNT_MOST = 1000
 -- Writes the collected changes: one hash write per operation, in the same function that changed the states, so
 -- that the counts sum to the total at every instant.
 local function commit(c)
+  -- What the operation's end and a recount must find there.
+  flush(c)
   for operation, change in pairs(c.progress) do
     -- Somebody wrote into the counts, or made a batch of his own: they are counted anew.
     if not commit_one(c, operation, change) then recount(c, operation, RECOUNT_MOST) end

@@ -106,7 +106,13 @@ struct Picture: Equatable {
       elseif kind == 'ended' then
         local runs = {}
         for _, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do
-          runs[#runs + 1] = entry[2][2] .. '/' .. entry[2][4] .. '=' .. entry[2][6]
+          if entry[2][1] == 'runs' then
+            for id, run in string.gmatch(entry[2][2], '(%S+) (%d+) %d+ %d+') do
+              runs[#runs + 1] = id .. '/' .. run .. '=completed'
+            end
+          else
+            runs[#runs + 1] = entry[2][2] .. '/' .. entry[2][4] .. '=' .. entry[2][6]
+          end
         end
         put(name, table.concat(runs, ' '))
       elseif kind == 'meta' then
