@@ -13,8 +13,8 @@ public struct Fence: Sendable, Hashable, Comparable, CustomStringConvertible {
 
   /// Parses the form that Redis holds, `EPOCH-COUNTER`.
   public init?(_ text: some StringProtocol) {
-    guard let dash = text.firstIndex(of: "-"), let epoch = Int(text[..<dash]),
-      let counter = Int(text[text.index(after: dash)...])
+    guard let dash = text.utf8.firstIndex(of: UInt8(ascii: "-")), let epoch = Int(text[..<dash]),
+      let counter = Int(text[text.utf8.index(after: dash)...])
     else { return nil }
     self.init(epoch: epoch, counter: counter)
   }

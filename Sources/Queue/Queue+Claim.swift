@@ -19,12 +19,13 @@ extension Queue {
   }
 
   /// Claims up to `count` batches of one list.
+  /// - Parameter lane: of the calls for one list and source; each lane has one under way at most.
   public func claim(
-    _ list: StageList, from source: Source = .queue, count: Int, leaseMilliseconds: Int,
-    now: Int? = nil
+    _ list: StageList, from source: Source = .queue, lane: Int = 1, count: Int,
+    leaseMilliseconds: Int, now: Int? = nil
   ) async throws -> Claimed {
     // One id for all repeats of this call, so that a lost reply is answered alike and claims nothing twice.
-    let request = Self.makeID()
+    let request = "\(source == .queue ? "\(lane)" : source.rawValue)/\(Self.makeID())"
     let known = adoption.fence
     let reply = try await call(
       "claim",

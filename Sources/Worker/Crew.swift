@@ -131,12 +131,13 @@ struct Crew: Sendable {
         ).run()
       }
       for (list, connection) in blocked {
-        fetchers.addTask {
-          await StageFetcher(
-            list: list, queue: queue, state: state, settlement: runner.settlement,
-            blocked: connection,
-            configuration: configuration, logger: logger, submit: submit
-          ).run()
+        for lane in 1...2 {
+          fetchers.addTask {
+            await StageFetcher(
+              list: list, lane: lane, queue: queue, state: state, settlement: runner.settlement,
+              blocked: connection, configuration: configuration, logger: logger, submit: submit
+            ).run()
+          }
         }
       }
     }

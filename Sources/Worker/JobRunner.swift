@@ -4,7 +4,7 @@ internal import Queue
 internal import Stores
 
 /// Runs one claimed batch, stage after stage, for as long as its lease goes on.
-struct JobRunner: Sendable {
+final class JobRunner: Sendable {
   let queue: Queue
   let state: WorkerState
   let store: any ResultsStore
@@ -16,10 +16,25 @@ struct JobRunner: Sendable {
   let configuration: WorkerConfiguration
   let logger: Logger
 
+  init(
+    queue: Queue, state: WorkerState, store: any ResultsStore, settlement: Settlement,
+    definitions: [StageList: StageDefinition], following: [StageList: StageList],
+    configuration: WorkerConfiguration, logger: Logger
+  ) {
+    self.queue = queue
+    self.state = state
+    self.store = store
+    self.settlement = settlement
+    self.definitions = definitions
+    self.following = following
+    self.configuration = configuration
+    self.logger = logger
+  }
+
   func start(_ assignment: Assignment) {
     jobs.enter()
     let task = JobTask()
-    task.start { await run(assignment, task) }
+    task.start { await self.run(assignment, task) }
   }
 
   private func run(_ assignment: Assignment, _ task: JobTask) async {
@@ -54,7 +69,7 @@ struct JobRunner: Sendable {
     state.abandon(claim.list, 1)
     Task {
       _ = await settle(
-        verdict(CancellationError(), definition, held), claim, definition, held)
+        self.verdict(CancellationError(), definition, held), claim, definition, held)
       state.remove(held)
       jobs.leave()
     }
@@ -91,7 +106,7 @@ struct JobRunner: Sendable {
       try held.require()
       held.start(
         timeoutMilliseconds: definition.timeoutMilliseconds, stop: task.cancel,
-        abandon: { giveUp(claim, definition, held) })
+        abandon: { self.giveUp(claim, definition, held) })
       if definition.writesToStore { try await store.raise(fence: job.fence, of: job) }
       let output = try await definition.handler.run(job, context(for: job, claim, held))
       return held.ended() ? verdict(try bounded(output), held) : nil
@@ -166,17 +181,19 @@ struct JobRunner: Sendable {
       case .permanent(let text): try await end(claim, text)
       case .snooze(let text, let delay):
         state.count(.snoozed)
-        try await shielded {
+        try await shielded { [queue] in
           try await queue.snooze(claim.lease, delayMilliseconds: delay, reason: text)
         }
         state.planTick(at: .now + .milliseconds(delay))
       case .handBack:
         state.count(.handedBack)
-        try await shielded { try await queue.handBack([claim.lease]) }
+        try await shielded { [queue] in try await queue.handBack([claim.lease]) }
       case .gone:
         state.count(.lost)
         // After a local deadline Redis may not have noticed yet, and would call it a crash. The fence decides.
-        if held.reason == .lost { try await shielded { try await queue.handBack([claim.lease]) } }
+        if held.reason == .lost {
+          try await shielded { [queue] in try await queue.handBack([claim.lease]) }
+        }
       }
     } catch {
       // The lease expires and the stage runs again: at-least-once.
@@ -218,7 +235,7 @@ struct JobRunner: Sendable {
     case .retry(let milliseconds):
       state.count(.retried)
       log(claim, "attempt failed; trying again", text, ["in_ms": "\(milliseconds)"])
-      _ = try await shielded {
+      _ = try await shielded { [queue] in
         try await queue.fail(claim.lease, delayMilliseconds: milliseconds, error: text)
       }
       state.planTick(at: .now + .milliseconds(milliseconds))
@@ -230,7 +247,7 @@ struct JobRunner: Sendable {
   private func end(_ claim: Claim, _ text: String) async throws {
     state.count(.failed)
     log(claim, "batch failed", text, [:])
-    _ = try await shielded {
+    _ = try await shielded { [queue] in
       try await queue.fail(claim.lease, delayMilliseconds: nil, error: text)
     }
     state.outbox.send()

@@ -3,8 +3,12 @@ internal import Queue
 internal import Redis
 
 /// Fetches batches of one list: claims many at once while there are some, blocks while there are none.
+///
+/// Two lanes for each list: the second one claims while the first one's answer travels and is worked with, as long as claims
+/// are answered in full. Only the first one waits for what arrives.
 struct StageFetcher: Sendable {
   let list: StageList
+  let lane: Int
   let queue: Queue
   let state: WorkerState
   let settlement: Settlement
@@ -16,20 +20,32 @@ struct StageFetcher: Sendable {
   /// The most batches of one claim: enough to spread the call's cost, few enough to share with other workers.
   private static let claimCount = 64
 
+  /// A signal wakes one loop.
+  private var signal: Signal? { (lane == 1 ? state.fetch : state.assist)[list] }
+
   func run() async {
     // A blocked call may leave an id in the intake: the next claim runs it, or returns it when the list was paused.
     var isIntakeEmpty = true
     while !Task.isCancelled {
+      if lane == 2, !state.isBusy(list) {
+        await signal?.wait()
+        continue
+      }
       let isResting = isIntakeEmpty && (state.isPaused(list) || settlement.isBehind)
       let slots = isResting ? 0 : state.takeSlots(list, most: Self.claimCount)
       guard slots > 0 else {
-        await state.fetch[list]?.wait()
+        await signal?.wait()
         continue
       }
       do {
         let used = try await claim(slots)
         isIntakeEmpty = true
+        if lane == 1, used == slots { state.assist[list]?.send() }
         guard used == 0 else { continue }
+        guard lane == 1 else {
+          state.giveSlots(list, slots)
+          continue
+        }
         // One slot stays reserved while blocked, so that what arrives can run at once.
         state.giveSlots(list, slots - 1)
         defer { state.giveSlots(list, 1) }
@@ -39,7 +55,7 @@ struct StageFetcher: Sendable {
         await rest(after: error)
       }
     }
-    await blocked.close()
+    if lane == 1 { await blocked.close() }
   }
 
   /// Claims for the taken slots and returns those that stay free, but for the caller's when nothing was there.
@@ -50,7 +66,7 @@ struct StageFetcher: Sendable {
     do {
       answer = try await shielded {
         try await queue.claim(
-          list, count: slots, leaseMilliseconds: configuration.leaseMilliseconds)
+          list, lane: lane, count: slots, leaseMilliseconds: configuration.leaseMilliseconds)
       }
     } catch {
       state.giveSlots(list, slots)
@@ -88,9 +104,9 @@ struct StageFetcher: Sendable {
         "fetching stops until the next beat", metadata: ["list": "\(list)", "error": "\(error)"])
       // Slots that come free send the same signal, this loop's own among them; only a beat is news of Redis.
       let beats = state.beats
-      while state.beats == beats, !Task.isCancelled { await state.fetch[list]?.wait() }
+      while state.beats == beats, !Task.isCancelled { await signal?.wait() }
     } else {
-      await state.fetch[list]?.wait(until: .now + .milliseconds(500))
+      await signal?.wait(until: .now + .milliseconds(500))
     }
   }
 }

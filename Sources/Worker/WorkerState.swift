@@ -35,6 +35,8 @@ final class WorkerState: Sendable {
   let lists: [StageList]
   /// One for each list's fetcher; a slot came free, a pause may have ended.
   let fetch: [StageList: Signal]
+  /// One for each list's second lane: the first one's claim was answered in full.
+  let assist: [StageList: Signal]
   let intake = Signal()
   let suspects = Signal()
   let beat = Signal()
@@ -46,6 +48,7 @@ final class WorkerState: Sendable {
   init(slots: [StageList: Int]) {
     lists = slots.keys.sorted { $0.description < $1.description }
     fetch = slots.mapValues { _ in Signal() }
+    assist = slots.mapValues { _ in Signal() }
     state = Mutex(State(free: slots))
   }
 
@@ -161,6 +164,9 @@ final class WorkerState: Sendable {
     }
   }
 
+  /// Whether the last claim of the list was answered in full.
+  func isBusy(_ list: StageList) -> Bool { state.withLock { $0.busy.contains(list) } }
+
   /// Whether stage jobs wait for this worker, and few enough ended runs wait for the store to let them wait.
   func outboxMayWait(most: Int) -> Bool {
     state.withLock { !$0.busy.isEmpty && !$0.isDraining && $0.outboxLength < most }
@@ -177,7 +183,7 @@ final class WorkerState: Sendable {
         state.backlogs[list] = backlog
       }
     }
-    for signal in fetch.values { signal.send() }
+    for signal in Array(fetch.values) + Array(assist.values) { signal.send() }
     intake.send()
   }
 

@@ -1,7 +1,8 @@
 -- batchd_claim: up to COUNT batches of one list, each with a fence and a lease.
 -- FCALL batchd_claim 1 PREFIX EPOCH WORKER REQUEST PIPELINE STAGE SOURCE COUNT LEASE_MS [NOW]
 --   SOURCE   'queue': the worker's intake first, then the list; 'suspects': one that runs alone
---   REQUEST  an id of this call: the same request gets the same answer, for its first reply may have been lost
+--   REQUEST  'LANE/ID', an id of this call: the same request gets the same answer, for its first reply may have been lost.
+--            LANE ('1', '2', 'suspects') names those of a worker's calls of which one at most is under way
 -- -> [STATE, NOW, BATCH...]; STATE 'open' or 'paused' (what the intake held went back);
 --    BATCH = [id, run, attempt, fence, operation, account, number, items_total, input, cursor, alone,
 --             [items done], [items failed]]
@@ -106,7 +107,7 @@ define('claim', function(p, args)
   local c = open(p, args[9])
   guard(c, epoch)
   local list = pipeline .. ':' .. stage
-  local claimed = p .. 'claimed:' .. worker .. ':' .. list
+  local claimed = claimed_key(c, worker, list, string.match(request, '^(%w+)/'))
   local repeated = answered_before(c, claimed, request, worker)
   if repeated then return repeated end
   if paused_here(c, pipeline, stage) then
@@ -144,7 +145,8 @@ define('claim', function(p, args)
       kept[i + 1] = id .. '=' .. batches[i].fence
       reply[i + 2] = describe(c, id, batches[i])
     end
-    call('SET', claimed, table.concat(kept, ' '))
+    -- Long after the lease nobody asks again.
+    call('SET', claimed, table.concat(kept, ' '), 'PX', 10 * lease_ms)
   end
   commit(c)
   return reply

@@ -36,6 +36,15 @@ final class BenchProcess {
     ((try? String(contentsOfFile: output, encoding: .utf8)) ?? "").split(separator: "\n")
   }
 
+  /// What a `BenchHandler` printed: lines `WHAT NAME NANOSECONDS`.
+  func stamps(_ what: String) -> [(name: String, nanoseconds: Int)] {
+    lines.compactMap { line in
+      let words = line.split(separator: " ")
+      guard words.count >= 3, words[0] == what, let time = Int(words[2]) else { return nil }
+      return (String(words[1]), time)
+    }
+  }
+
   /// Sends `signal` and waits for the end.
   func stop(_ signal: Int32 = SIGTERM) async throws {
     end(signal)

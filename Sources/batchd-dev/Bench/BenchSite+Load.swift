@@ -41,6 +41,10 @@ extension BenchSite {
     }
   }
 
+  func enqueue(_ load: Load, _ index: Int) async throws {
+    _ = try await connection.call(["LPUSH", .text(keys.enqueue), .text(load.envelope(index))])
+  }
+
   func pause() async throws { try await verb("batchd_pause", "all") }
   func resume() async throws { try await verb("batchd_resume", "all") }
 

@@ -1,0 +1,50 @@
+/// What claim and finish of one batch cost Redis at a thousand, a hundred thousand and a million queued.
+enum DepthWorkload {
+  private static let sample = 20_000
+
+  static func run(_ settings: BenchSettings) async throws -> [Figure] {
+    var figures: [Figure] = []
+    var first: Double?
+    for depth in [1_000, 100_000, 1_000_000].map(settings.scaled) {
+      let cost = try await cost(at: depth, settings)
+      figures.append(Figure("depth", "claim and finish at \(depth) queued", cost, "µs"))
+      if let first {
+        figures.append(
+          Figure(
+            "depth", "of the cost at the least depth", 100 * cost / first, "%", .atMost(110)))
+      }
+      first = first ?? cost
+    }
+    return figures
+  }
+
+  /// Microseconds within the functions for each batch. A short queue is filled and emptied until as many were seen.
+  private static func cost(at depth: Int, _ settings: BenchSettings) async throws -> Double {
+    try await BenchSite.run(appendOnly: settings.appendOnly) { site in
+      let most = min(Self.sample, settings.scaled(Self.sample))
+      var seen = 0
+      var spent = 0
+      for round in 0... where seen < most {
+        var load = BenchSite.Load(count: depth)
+        load.operation = "depth\(round)"
+        let worker = try await site.workerWithBacklog(load, [])
+        try await worker.stop()
+        try await site.resume()
+        let bare = Ceiling(connection: site.connection, stage: "persistence", items: 0)
+        let before = try await RedisCounters.read(site.connection)
+        var taken = 0
+        // Not to the last one: the queue is to stay as deep as it is said to be.
+        while taken < min(depth - depth / 4, most) {
+          guard try await bare.step(0) else { break }
+          taken += 64
+        }
+        seen += taken
+        spent +=
+          try await RedisCounters.read(site.connection).callMicroseconds
+          - before.callMicroseconds
+        if seen < most { try await bare.drain() }
+      }
+      return Double(spent) / Double(seen)
+    }
+  }
+}
