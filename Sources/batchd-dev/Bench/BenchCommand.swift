@@ -49,7 +49,7 @@ struct BenchCommand: AsyncParsableCommand {
         guard aof == .both || (aof == .everysec) == appendOnly else { continue }
         if appendOnly, aof == .both, !workload.dependsOnAppendOnlyFile { continue }
         report.announce("\(workload.rawValue)\(appendOnly ? ", append-only file" : "")")
-        let yardstick = try await Yardstick.measure()
+        let yardstick = try await Yardstick.measure(calls: max(Int(100_000 * min(scale, 1)), 5_000))
         let figures = try await workload.run(
           BenchSettings(scale: scale, appendOnly: appendOnly, yardstick: yardstick))
         report.add(figures, workload, appendOnly: appendOnly, yardstick)

@@ -18,10 +18,10 @@ enum DepthWorkload {
     return figures
   }
 
-  /// Microseconds within the functions for each batch. A short queue is filled and emptied until as many were seen.
+  /// Microseconds within the functions for each batch. A short queue is filled and emptied some times.
   private static func cost(at depth: Int, _ settings: BenchSettings) async throws -> Double {
     try await BenchSite.run(appendOnly: settings.appendOnly) { site in
-      let most = min(Self.sample, settings.scaled(Self.sample))
+      let most = min(Self.sample, 4 * depth)
       var seen = 0
       var spent = 0
       for round in 0... where seen < most {

@@ -15,6 +15,7 @@ struct DrainWorkload {
   private var options: [String] {
     ["--stages", "\(stages)"] + (load.items > 0 ? ["--work", "items"] : [])
   }
+  private var units: String { unit == "batch" ? "batches" : "\(unit)s" }
   private var amount: Double { Double(load.count * perBatch) }
   private var progress: String { "batchd:progress:\(load.operation)" }
 
@@ -40,7 +41,7 @@ struct DrainWorkload {
       let rate = amount * 1000 / elapsed
       let cpu = (after.cpuMicroseconds - before.cpuMicroseconds) / amount
       return [
-        Figure(name, "\(unit)s/s", rate, "/s", .atLeast(target * yardstick.lpush / 100_000)),
+        Figure(name, "\(units)/s", rate, "/s", .atLeast(target * yardstick.lpush / 100_000)),
         Figure(name, "of raw LPUSH", 100 * rate / yardstick.lpush, "%", .atLeast(target / 1000)),
         Figure(name, "ceiling", ceiling, "/s"),
         Figure(name, "of the ceiling", 100 * rate / ceiling, "%", .atLeast(85)),
@@ -50,7 +51,7 @@ struct DrainWorkload {
           name, "in functions per \(unit)",
           Double(after.callMicroseconds - before.callMicroseconds) / amount, "µs"),
         Figure(
-          name, "calls per 100 \(unit)s", Double(after.calls - before.calls) * 100 / amount, ""),
+          name, "calls per 100 \(units)", Double(after.calls - before.calls) * 100 / amount, ""),
         Figure(
           name, "Redis CPU until archived per \(unit)",
           (archived.cpuMicroseconds - before.cpuMicroseconds) / amount, "µs"),
@@ -87,7 +88,7 @@ struct DrainWorkload {
       let rate = amount * 1000 / elapsed
       return [
         Figure(
-          name, "\(unit)s/s with admission", rate, "/s",
+          name, "\(units)/s with admission", rate, "/s",
           .atLeast(target * yardstick.lpush / 100_000)),
         Figure(
           name, "Redis CPU with admission per \(unit)",

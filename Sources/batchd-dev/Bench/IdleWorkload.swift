@@ -1,22 +1,16 @@
-internal import Foundation
-
 /// What a worker costs that has nothing to do: six stages served.
 enum IdleWorkload {
   static func run(_ settings: BenchSettings) async throws -> [Figure] {
     try await BenchSite.run(appendOnly: settings.appendOnly) { site in
       let worker = try await site.readyWorker("w1", ["--stages", "6"])
       try await Task.sleep(for: .seconds(3))
-      let monitor = try BenchProcess(
-        ["redis-cli", "-u", site.url, "monitor"], output: "\(site.folder)/monitor.log")
-      try await site.until("MONITOR listens", monitor) { !monitor.lines.isEmpty }
       let seconds = max(60 * settings.scale, 10)
       let before = worker.cpuNanoseconds
+      let first = try await RedisCounters.read(site.connection).commands
       try await Task.sleep(for: .seconds(seconds))
       let cpu = Double(worker.cpuNanoseconds - before) / 1e9
-      // What functions call is no command of the worker's.
-      let commands = monitor.lines.dropFirst().count { !$0.contains(" lua] ") }
+      let commands = try await RedisCounters.read(site.connection).commands - first
       let resident = worker.residentBytes
-      try await monitor.stop()
       try await worker.stop()
       return [
         Figure(

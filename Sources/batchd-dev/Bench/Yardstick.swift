@@ -9,9 +9,8 @@ struct Yardstick {
   let rpop: Double
 
   private static let connections = 50
-  private static let calls = 100_000
 
-  static func measure() async throws -> Yardstick {
+  static func measure(calls: Int = 100_000) async throws -> Yardstick {
     try await BenchSite.run(appendOnly: false) { site in
       let value = RedisArgument.text(String(repeating: "x", count: 120))
       _ = try await rate(site, ["LPUSH", "yardstick", value], calls: calls / 10)
