@@ -26,8 +26,8 @@ local function open_entry(c, entry)
   local fields = kept[2]
   if fields[1] ~= 'runs' then return { left = 1, runs = { [(fields[2] or '') .. ' ' .. (fields[4] or '')] = true } } end
   local opened = { left = 0, runs = {} }
-  for name in string.gmatch(fields[2], '(%S+ %d+) %d+ %d+') do
-    opened.runs[name], opened.left = true, opened.left + 1
+  for _, line in ipairs(run_lines(fields[2])) do
+    opened.runs[line[1] .. ' ' .. line[2]], opened.left = true, opened.left + 1
   end
   return opened
 end

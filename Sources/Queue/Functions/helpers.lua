@@ -130,7 +130,7 @@ local function open(p, given)
     p = p, now = now, now_text = integer(now), at = rfc3339(now), progress = {}, epoch = meta[1], fence = meta[3],
     event_count = meta[2] and #meta[2] < 10 and is_count(meta[2]) and meta[2] or '10000',
     leases = p .. 'leases', delayed = p .. 'delayed', batch = p .. 'batch:', events = p .. 'events',
-    stats = {}, leased = {}, unleased = {}, together = {}, ended = {}, pipelines = {}, members = {},
+    stats = {}, leased = {}, unleased = {}, ended = {}, pipelines = {}, members = {},
   }
   return context
 end
@@ -163,35 +163,39 @@ local function short(text)
   return text and #text > 128 and string.sub(text, 1, 128) or text
 end
 
+local tell_together
+
 local function event(c, name, id, b, ...)
+  tell_together(c)
   call('XADD', c.events, '*', 'event', name, 'batch', short(id),
     'operation', short(b.operation) or '', 'stage', short(b.stage) or '', 'at', c.at, ...)
   c.has_events = true
 end
 
--- What happens to many batches of one call alike is told once: `batch` holds their ids, with spaces between. `more` is a
--- field that they share, `each` one whose values stand in the order of the ids.
+-- What happens to many batches of one call alike, one after the other, is told once: `batch` holds their ids, with spaces
+-- between. `more` is a field that they share, `each` one whose values stand in the order of the ids.
 local function event_together(c, name, id, b, more, value, each, one)
-  local key = name .. ' ' .. b.operation .. ' ' .. b.stage .. ' ' .. (value or '')
-  local group = c.together[key]
-  if not group then
-    group = { name = name, b = b, stage = b.stage, more = more, value = value, each = each, ids = {}, ones = {} }
-    c.together[key] = group
+  local group = c.together
+  if not group or group.name ~= name or group.operation ~= b.operation or group.stage ~= b.stage
+    or group.value ~= value then
+    tell_together(c)
+    group = { name = name, operation = b.operation, stage = b.stage, more = more, value = value, each = each, ids = {},
+      ones = {} }
+    c.together = group
   end
   group.ids[#group.ids + 1] = id
   if each then group.ones[#group.ones + 1] = one end
 end
 
-local function tell_together(c)
-  local groups = c.together
-  c.together = {}
-  for _, group in pairs(groups) do
-    local words = { group.more, group.value }
-    if group.each then words[3], words[4] = group.each, table.concat(group.ones, ' ') end
-    call('XADD', c.events, '*', 'event', group.name, 'batch', table.concat(group.ids, ' '), 'operation',
-      group.b.operation, 'stage', group.stage, 'at', c.at, unpack(words))
-    c.has_events = true
-  end
+tell_together = function(c)
+  local group = c.together
+  if not group then return end
+  c.together = nil
+  local words = { group.more, group.value }
+  if group.each then words[3], words[4] = group.each, table.concat(group.ones, ' ') end
+  call('XADD', c.events, '*', 'event', group.name, 'batch', table.concat(group.ids, ' '), 'operation',
+    group.operation, 'stage', group.stage, 'at', c.at, unpack(words))
+  c.has_events = true
 end
 
 local function stat(c, name, by)

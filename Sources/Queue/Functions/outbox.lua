@@ -29,8 +29,8 @@ define('outbox', function(p, args)
   -- An entry may tell of as many runs as a call has ended.
   local function show(entries)
     for _, entry in ipairs(entries) do
-      local runs, good = entry[2] and runs_of(entry[2]) or {}, 0
-      for _, fields in ipairs(runs) do
+      local good = 0
+      for _, fields in ipairs(entry[2] and runs_of(entry[2]) or {}) do
         if is_ours(fields) then
           good = good + 1
           local id, errors = fields[2], {}
@@ -40,13 +40,11 @@ define('outbox', function(p, args)
           reply[#reply + 1] = { entry[1], fields, errors }
         end
       end
-      if good < #runs or #runs == 0 then
+      if good == 0 then
+        call('XACK', key, 'store', entry[1])
+        call('XDEL', key, entry[1])
         -- Without fields: somebody deleted it by hand.
         if entry[2] then broken(c, key, 'the entry ' .. entry[1] .. ' is no ended run', 'it was dropped') end
-        if good == 0 then
-          call('XACK', key, 'store', entry[1])
-          call('XDEL', key, entry[1])
-        end
       end
     end
     return #entries > 0 and #reply < known and entries[#entries][1]

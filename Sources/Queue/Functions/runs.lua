@@ -32,15 +32,26 @@ tell_ended = function(c)
   end
 end
 
+-- The lines of `runs` as {ID, RUN, ADMITTED_MS, STARTED_MS}; what is none was not written by tell_ended and is left out.
+local function run_lines(text)
+  local lines = {}
+  for id, run, admitted_ms, started_ms in string.gmatch(text or '', '(%S+) (%d+) (%d+) (%d+)') do
+    if is_name(id) and is_count(run) and is_count(admitted_ms) and is_count(started_ms) then
+      lines[#lines + 1] = { id, run, tonumber(admitted_ms), tonumber(started_ms) }
+    end
+  end
+  return lines
+end
+
 -- The runs that an entry of the outbox tells of, each {FIELD, VALUE...} as tell_store writes them.
 local function runs_of(fields)
   if fields[1] ~= 'runs' then return { fields } end
   local shared, runs = {}, {}
   for i = 3, #fields, 2 do shared[fields[i]] = fields[i + 1] end
-  for id, run, admitted_ms, started_ms in string.gmatch(fields[2] or '', '(%S+) (%d+) (%d+) (%d+)') do
-    runs[#runs + 1] = { 'batch', id, 'run', run, 'status', shared.status, 'operation', shared.operation, 'account', '',
-      'pipeline', shared.pipeline, 'stage', shared.stage, 'admitted_at', rfc3339(tonumber(admitted_ms)), 'started_at',
-      rfc3339(tonumber(started_ms)), 'finished_at', shared.finished_at }
+  for _, line in ipairs(run_lines(fields[2])) do
+    runs[#runs + 1] = { 'batch', line[1], 'run', line[2], 'status', shared.status, 'operation', shared.operation, 'account', '',
+      'pipeline', shared.pipeline, 'stage', shared.stage, 'admitted_at', rfc3339(line[3]), 'started_at',
+      rfc3339(line[4]), 'finished_at', shared.finished_at }
   end
   return runs
 end
