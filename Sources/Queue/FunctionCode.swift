@@ -14,10 +14,8 @@ enum FunctionCode {
 
   private static let shared = [
     PackageResources.keytypes_lua, PackageResources.helpers_lua, PackageResources.progress_lua,
-    PackageResources.records_lua,
-    PackageResources.runs_lua, PackageResources.lifecycle_lua, PackageResources.plain_lua,
-    PackageResources.recount_lua,
-    PackageResources.inspection_lua,
+    PackageResources.records_lua, PackageResources.runs_lua, PackageResources.lifecycle_lua,
+    PackageResources.plain_lua, PackageResources.recount_lua, PackageResources.inspection_lua,
     PackageResources.entries_lua, PackageResources.gates_lua, PackageResources.retention_lua,
   ]
 

@@ -158,7 +158,7 @@ final class WorkerState: Sendable {
       state.lastClaim[list] = .now
       if isFull {
         state.busy.insert(list)
-      } else if !state.busy.isEmpty {
+      } else {
         state.busy.remove(list)
       }
     }

@@ -46,18 +46,8 @@ local function forget(c, id, old, e)
   call('DEL', c.p .. 'batch:' .. id, unpack(side_keys(c, id, old)))
 end
 
--- A pipeline's stages and the counted one, asked for once a call.
-local function stages_of(c, pipeline)
-  local known = c.pipelines[pipeline]
-  if not known then
-    known = { registered(c, pipeline) }
-    c.pipelines[pipeline] = known
-  end
-  return known[1], known[2]
-end
-
 local function admit_one(c, raw, e)
-  local stages, counts = stages_of(c, e.pipeline)
+  local stages, counts = registered(c, e.pipeline)
   if not stages then
     reject(c, raw, 'pipeline: "' .. e.pipeline .. '" is not known; known: ' .. known_pipelines(c), e.id)
     return 'rejected'

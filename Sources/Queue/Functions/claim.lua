@@ -53,7 +53,7 @@ end
 
 -- Gives the lease; the batch's table holds what its hash does.
 local function lease(c, id, b, fence, expiry, worker, alone)
-  c.leased[#c.leased + 1], c.leased[#c.leased + 2] = expiry, id
+  lease_until(c, id, expiry)
   if b.plain then
     b.fence = c.epoch .. '-' .. integer(fence)
     return plain_lease(c, id, b, worker)

@@ -37,7 +37,7 @@ local function advance(c, id, b, mark, following, go_on, expiry)
   b.stage, b.attempt = following, go_on and '1' or '0'
   if b.crashes then b.crashes = '0' end
   if go_on then
-    c.leased[#c.leased + 1], c.leased[#c.leased + 2] = expiry, id
+    lease_until(c, id, expiry)
   else
     leave_place(c, id, b)
     enter(c, id, b)

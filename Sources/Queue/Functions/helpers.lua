@@ -202,6 +202,12 @@ local function stat(c, name, by)
   c.stats[name] = (c.stats[name] or 0) + (by or 1)
 end
 
+-- Gives a lease, or lets it go on, until `expiry`; written with those of the whole call.
+local function lease_until(c, id, expiry)
+  local n = #c.leased
+  c.leased[n + 1], c.leased[n + 2] = expiry, id
+end
+
 -- Calls `command` with `key` and the words of `list`, which it empties. Lua's stack takes some thousands at once.
 local function call_with(command, key, list)
   for at = 1, #list, 1000 do call(command, key, unpack(list, at, math.min(at + 999, #list))) end
@@ -243,13 +249,11 @@ report = function(c)
   end
 end
 
-local known_names, known_name_count = {}, 0
-
 local function is_name(text)
-  if known_names[text or ''] then return true end
-  if not text or #text > 128 or text == '' or string.find(text, '[^%w._-]') then return false end
-  return true
+  return text and #text <= 128 and not string.find(text, '[^%w._-]') and text ~= ''
 end
+
+local known_names, known_name_count = {}, 0
 
 -- As is_name, for names that stand in many batches: operations, pipelines, accounts.
 local function is_common_name(text)

@@ -25,7 +25,7 @@ define('outbox', function(p, args)
   if call('XLEN', key) == 0 and call('EXISTS', key) == 0 then return {} end
   local created = redis.pcall('XGROUP', 'CREATE', key, 'store', '0')
   if created.err and not string.find(created.err, 'BUSYGROUP', 1, true) then error(created.err, 0) end
-  local reply, known = {}, tonumber(args[3])
+  local reply, most = {}, tonumber(args[3])
   -- An entry may tell of as many runs as a call has ended.
   local function show(entries)
     for _, entry in ipairs(entries) do
@@ -47,7 +47,7 @@ define('outbox', function(p, args)
         if entry[2] then broken(c, key, 'the entry ' .. entry[1] .. ' is no ended run', 'it was dropped') end
       end
     end
-    return #entries > 0 and #reply < known and entries[#entries][1]
+    return #entries > 0 and #reply < most and entries[#entries][1]
   end
   local function read(from)
     local streams = call('XREADGROUP', 'GROUP', 'store', args[2], 'COUNT', ENTRIES_AT_ONCE, 'STREAMS', key, from)

@@ -2,7 +2,7 @@
 --
 -- What a call reads costs most of its time. So a batch without account, items and priority has the field `plain`, with
 -- what claim and finish must know of it beside a few other fields, until anything else is done to it: `load` deletes the
--- field, and everybody but these two loads the whole record. Without it they do, too.
+-- field, and everybody but these two and archive loads the whole record. Without it they do, too.
 --   in the first list   'RUN ADMITTED_MS'
 --   in a later one      'FENCE STARTED_MS RUN ADMITTED_MS', the fence of the lease before
 --   under a lease       'FENCE STAGE STARTED_MS RUN ADMITTED_MS'
@@ -59,7 +59,7 @@ local function plain_advance(c, id, b, fence, mark, go_on, expiry)
   local from = b.stage
   b.stage = b.following
   if go_on then
-    c.leased[#c.leased + 1], c.leased[#c.leased + 2] = expiry, id
+    lease_until(c, id, expiry)
     call('HSET', c.batch .. id, 'stage', b.stage, 'attempt', '1', 'settled', mark .. 'next', 'plain',
       fence .. ' ' .. b.stage .. ' ' .. b.started_ms .. ' ' .. b.plain, 'updated_at', c.at)
   else

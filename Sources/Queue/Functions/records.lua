@@ -85,13 +85,17 @@ local function make_sane(c, id, b)
   call('HSET', key, unpack(write))
 end
 
--- Stages in order and the counted stage of a registered pipeline; nil for one that is unknown or garbled.
+-- Stages in order and the counted stage of a registered pipeline; nil for one that is unknown or garbled. Asked for once
+-- a call.
 local function registered(c, pipeline)
+  local known = c.pipelines[pipeline]
+  if known then return known.stages, known.counts end
   local text = call('HGET', c.p .. 'pipelines', pipeline)
   if not text then return nil end
   local stages, counts = string.match(text, '^([%l,]+)|(%l+)$')
   if not stages or not STAGES[counts] or stages_flaw({ stages = stages, stage = string.match(stages, '[^,]+') }) then
     return nil
   end
+  c.pipelines[pipeline] = { stages = stages, counts = counts }
   return stages, counts
 end

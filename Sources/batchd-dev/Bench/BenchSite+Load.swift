@@ -108,19 +108,23 @@ extension BenchSite {
     }
   }
 
-  /// Milliseconds by Redis's clock from a time in one hash to a time in another.
-  func milliseconds(
-    from first: (key: String, field: String), to last: (key: String, field: String)
-  ) async throws -> Double {
-    var times: [Double] = []
-    for (key, field) in [first, last] {
-      let text = try await connection.call(["HGET", .text(key), .text(field)]).text
-      let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
-      guard let text, let date = try? Date(text, strategy: style) else {
-        throw BenchError("\(key) has no \(field)")
-      }
-      times.append(date.timeIntervalSince1970 * 1000)
+  /// Milliseconds by Redis's clock from the operation's first start, or its first admission, to its end.
+  func milliseconds(_ load: Load, withAdmission: Bool = false) async throws -> Double {
+    let progress = keys.progress(load.operation)
+    let first =
+      withAdmission
+      ? try await time(keys.batch(load.id(0)), "admitted_at")
+      : try await time(progress, "started_at")
+    return max(try await time(progress, "finished_at") - first, 1)
+  }
+
+  /// A time of a hash, in Unix milliseconds.
+  private func time(_ key: String, _ field: String) async throws -> Double {
+    let text = try await connection.call(["HGET", .text(key), .text(field)]).text
+    let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
+    guard let text, let date = try? Date(text, strategy: style) else {
+      throw BenchError("\(key) has no \(field)")
     }
-    return max(times[1] - times[0], 1)
+    return date.timeIntervalSince1970 * 1000
   }
 }

@@ -25,13 +25,12 @@ struct Ceiling {
   }
 
   /// Claims some batches and runs them. False: none was left.
-  func step(_ lane: Int, most: Int = Self.most) async throws -> Bool {
+  func step(_ lane: Int) async throws -> Bool {
     let claimed = try await call(
       "claim",
       [
         .text("bare-\(lane)"), .text(UUID().uuidString), .text(BenchSite.pipeline), .text(stage),
-        "queue",
-        .integer(most), Self.leaseMilliseconds,
+        "queue", .integer(Self.most), Self.leaseMilliseconds,
       ])
     let batches: [[RedisValue]] = (claimed.array ?? []).dropFirst(2).compactMap(\.array)
     var jobs = batches.map {

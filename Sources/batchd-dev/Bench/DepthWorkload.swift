@@ -24,9 +24,11 @@ enum DepthWorkload {
       let most = min(Self.sample, 4 * depth)
       var seen = 0
       var spent = 0
-      for round in 0... where seen < most {
+      var round = 0
+      while seen < most {
         var load = BenchSite.Load(count: depth)
         load.operation = "depth\(round)"
+        round += 1
         let worker = try await site.workerWithBacklog(load, [])
         try await worker.stop()
         try await site.resume()

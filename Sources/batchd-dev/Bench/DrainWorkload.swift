@@ -17,7 +17,6 @@ struct DrainWorkload {
   }
   private var units: String { unit == "batch" ? "batches" : "\(unit)s" }
   private var amount: Double { Double(load.count * perBatch) }
-  private var progress: String { "batchd:progress:\(load.operation)" }
 
   /// Everything is admitted before the clock starts.
   func run(_ yardstick: Yardstick) async throws -> [Figure] {
@@ -32,8 +31,7 @@ struct DrainWorkload {
       try await site.untilEnded(load, worker)
       let after = try await RedisCounters.read(site.connection)
       let workerCPU = Double(worker.cpuNanoseconds - workerBefore) / 1000
-      let elapsed = try await site.milliseconds(
-        from: (progress, "started_at"), to: (progress, "finished_at"))
+      let elapsed = try await site.milliseconds(load)
       try await site.untilArchived(worker)
       let archived = try await RedisCounters.read(site.connection)
       let peak = worker.peakBytes
@@ -69,8 +67,7 @@ struct DrainWorkload {
     let first = stages == 1 ? "persistence" : "setup"
     try await Ceiling(connection: site.connection, stage: first, items: load.items).drain()
     try await site.untilEnded(load)
-    let elapsed = try await site.milliseconds(
-      from: (progress, "started_at"), to: (progress, "finished_at"))
+    let elapsed = try await site.milliseconds(load)
     return amount * 1000 / elapsed
   }
 
@@ -82,8 +79,7 @@ struct DrainWorkload {
       let worker = try await site.readyWorker("w1", options)
       try await site.untilEnded(load, worker)
       let after = try await RedisCounters.read(site.connection)
-      let elapsed = try await site.milliseconds(
-        from: ("batchd:batch:\(load.id(0))", "admitted_at"), to: (progress, "finished_at"))
+      let elapsed = try await site.milliseconds(load, withAdmission: true)
       try await worker.stop()
       let rate = amount * 1000 / elapsed
       return [

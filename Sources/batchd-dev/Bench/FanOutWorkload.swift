@@ -1,5 +1,3 @@
-internal import Queue
-
 /// More workers on one Redis; and a thousand accounts on one worker, each behind a gate of its own.
 enum FanOutWorkload {
   static func run(_ settings: BenchSettings) async throws -> [Figure] {
@@ -19,9 +17,7 @@ enum FanOutWorkload {
       for index in 1..<count { workers.append(try await site.readyWorker("w\(index + 1)", [])) }
       try await site.resume()
       try await site.untilEnded(load, workers[0])
-      let progress = site.keys.progress(load.operation)
-      let elapsed = try await site.milliseconds(
-        from: (progress, "started_at"), to: (progress, "finished_at"))
+      let elapsed = try await site.milliseconds(load)
       for worker in workers { try await worker.stop() }
       return Double(load.count) * 1000 / elapsed
     }
