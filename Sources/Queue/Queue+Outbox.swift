@@ -4,13 +4,14 @@ internal import Redis
 
 /// From `batchd:ended` into SQL.
 extension Queue {
-  /// An ended run with its place in the outbox.
+  /// An entry of the outbox: one run, or several that ended alike.
   public struct Ended: Sendable {
-    let entry: String
-    public let batch: EndedBatch
+    /// STREAM_ID ID RUN, as batchd_archive wants them.
+    let name: [RedisArgument]
+    public let batches: [EndedBatch]
   }
 
-  /// Ended runs that the store has not acknowledged yet, for this worker to write.
+  /// Ended runs that the store has not acknowledged yet, for this worker to write: entries of `count` runs or some more.
   public func outbox(count: Int, now: Int? = nil) async throws -> [Ended] {
     let reply = try await call("outbox", [.text(worker), .integer(count)], now: now)
     var ended: [Ended] = []
@@ -18,18 +19,18 @@ extension Queue {
       guard let parts = value.array, parts.count == 3, let entry = parts[0].text else {
         throw QueueError.unreadable("batchd_outbox", value)
       }
-      if let batch = EndedBatch(fields: parts[1].textPairs, errors: parts[2].textPairs) {
-        ended.append(Ended(entry: entry, batch: batch))
-      } else {
+      let fields = parts[1].textPairs
+      let name = [entry, fields["runs"] ?? fields["batch"] ?? ""].map { RedisArgument.text($0) }
+      let run = RedisArgument.text(fields["runs"] == nil ? fields["run"] ?? "" : "runs")
+      let batches = EndedBatch.read(fields, errors: parts[2].textPairs)
+      if batches.isEmpty {
         // Only a hand can have written it: kept, it would come back every minute.
         logger.error(
           "dropping an entry of \(keys.ended) that is no ended run", metadata: ["entry": "\(value)"]
         )
-        let fields = parts[1].fields
-        _ = try await call(
-          "archive",
-          [0, 0, 1, .text(entry), .text(fields["batch"] ?? ""), .text(fields["run"] ?? "")],
-          now: now)
+        _ = try await call("archive", [0, 0, 1] + name + [run], now: now)
+      } else {
+        ended.append(Ended(name: name + [run], batches: batches))
       }
     }
     return ended
@@ -37,18 +38,40 @@ extension Queue {
 
   /// The store holds these runs: acknowledges them and starts their retention.
   public func archive(_ ended: [Ended], now: Int? = nil) async throws {
-    var arguments: [RedisArgument] = [
-      .integer(limits.retentionSeconds * 1000), .integer(limits.failedRetentionSeconds * 1000),
-      .integer(ended.count),
-    ]
-    for run in ended {
-      arguments += [.text(run.entry), .text(run.batch.batch), .integer(run.batch.run)]
-    }
-    _ = try await call("archive", arguments, now: now)
+    _ = try await call(
+      "archive",
+      [
+        .integer(limits.retentionSeconds * 1000), .integer(limits.failedRetentionSeconds * 1000),
+        .integer(ended.count),
+      ] + ended.flatMap(\.name), now: now)
   }
 }
 
 extension EndedBatch {
+  /// The runs of an entry as Functions/runs.lua writes them; none when something else wrote it.
+  fileprivate static func read(
+    _ fields: [String: String], errors: [String: String]
+  ) -> [EndedBatch] {
+    guard let runs = fields["runs"] else {
+      return EndedBatch(fields: fields, errors: errors).map { [$0] } ?? []
+    }
+    guard let status = fields["status"], let operation = fields["operation"],
+      let pipeline = fields["pipeline"], let stage = fields["stage"].flatMap(Stage.init(rawValue:)),
+      let finishedAt = fields["finished_at"].flatMap(Timestamp.init(rfc3339:))
+    else { return [] }
+    return runs.split(separator: "\n").compactMap { line in
+      let words = line.split(separator: " ")
+      guard words.count == 4, let run = Int(words[1]), let admitted = Int64(words[2]),
+        let started = Int64(words[3])
+      else { return nil }
+      return EndedBatch(
+        batch: String(words[0]), run: run, status: status, operation: operation, account: nil,
+        pipeline: pipeline, stage: stage, number: 0, itemsTotal: 0, itemsDone: 0, itemsFailed: 0,
+        retryCount: 0, error: nil, itemErrors: [:], admittedAt: Timestamp(milliseconds: admitted),
+        startedAt: Timestamp(milliseconds: started), finishedAt: finishedAt)
+    }
+  }
+
   fileprivate init?(fields: [String: String], errors: [String: String]) {
     func text(_ name: String) -> String? { fields[name].flatMap { $0.isEmpty ? nil : $0 } }
     func number(_ name: String) -> Int { fields[name].flatMap { Int($0) } ?? 0 }

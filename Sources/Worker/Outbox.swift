@@ -45,7 +45,7 @@ struct Outbox: Sendable {
     let ended = try await queue.outbox(count: Self.runCount)
     guard !ended.isEmpty else { return false }
     do {
-      try await store.record(ended.map(\.batch))
+      try await store.record(ended.flatMap(\.batches))
     } catch let error as StoreError {
       // What this worker took stays pending in the stream: it is given it again at the next beat, another one after a minute.
       logger.error("cannot write the history; trying again", metadata: ["error": "\(error)"])

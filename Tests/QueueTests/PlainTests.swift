@@ -43,7 +43,8 @@ import Testing
       }
       .filter { !$0.hasPrefix("batch:a plain=") }.sorted()
     }
-    seen.append("\(try await bench.queue.outbox(count: 9, now: Self.start + 70).map(\.batch))")
+    let told = try await bench.queue.outbox(count: 9, now: Self.start + 70)
+    seen.append("\(told.flatMap(\.batches))")
     let leases = try await bench.queue.client.call(["ZCARD", "batchd:leases"])
     return seen + ["leases \(leases.integer ?? -1)"]
   }

@@ -1,6 +1,7 @@
 -- batchd_archive: the store holds these runs; their retention starts.
 -- FCALL batchd_archive 1 PREFIX EPOCH RETENTION_MS FAILED_RETENTION_MS N {STREAM_ID ID RUN}*N [NOW]
--- -> number of runs acknowledged; one whose STREAM_ID holds another run is left alone
+--   of an entry that has the field `runs`, ID is the whole of that field and RUN is 'runs'
+-- -> number of runs acknowledged; an entry that holds something else is left alone
 -- A batch's keys expire after its own end, the keys of its operation last of all, and never while it lives.
 local function expire_operation(c, operation, keep)
   local key = c.p .. 'progress:' .. operation
@@ -18,67 +19,68 @@ local function expire_operation(c, operation, keep)
   call('PEXPIREAT', c.p .. 'members:' .. operation, last)
 end
 
--- The runs of an entry, 'ID RUN' each, and how many of them this call has not named yet.
-local function open_entry(c, entry)
+-- The fields of the entry that the store has; false when it holds something else, nil when it is gone: it was acknowledged
+-- before.
+local function kept_fields(c, entry, id, run)
   local kept = call('XRANGE', c.p .. 'ended', entry, entry)[1]
-  -- One that is gone was acknowledged before.
-  if not kept then return { is_gone = true } end
+  if not kept then return nil end
   local fields = kept[2]
-  if fields[1] ~= 'runs' then return { left = 1, runs = { [(fields[2] or '') .. ' ' .. (fields[4] or '')] = true } } end
-  local opened = { left = 0, runs = {} }
-  for _, line in ipairs(run_lines(fields[2])) do
-    opened.runs[line[1] .. ' ' .. line[2]], opened.left = true, opened.left + 1
-  end
-  return opened
-end
-
-local function keep_until_end(c, id, run, args)
-  local v = call('HMGET', c.batch .. id, 'plain', 'run', 'status', 'operation')
-  local b = v[1] and { run = v[2], status = v[3], operation = v[4] } or load(c, id)
-  if not b or b.run ~= run or not ENDED[b.status] or not is_common_name(b.operation) then return nil end
-  local keep = c.now + tonumber(b.status == 'failed' and args[3] or args[2])
-  local at = integer(keep)
-  call('PEXPIREAT', c.batch .. id, at)
-  if v[1] then
-    -- It has no items, and so no errors of theirs.
-    call('PEXPIREAT', c.p .. 'input:' .. id, at)
-    call('PEXPIREAT', c.p .. 'output:' .. id, at)
-  else
-    for _, key in ipairs(side_keys(c, id, b)) do call('PEXPIREAT', key, at) end
-  end
-  return keep, b.operation
+  local is_same = fields[1] == 'runs' and run == 'runs' or fields[1] == 'batch' and fields[4] == run
+  return is_same and fields[2] == id and fields
 end
 
 define('archive', function(p, args)
-  local n, keeps, runs, archived = tonumber(args[4]), {}, {}, 0
+  local n, keeps, ended, archived = tonumber(args[4]), {}, {}, 0
   local c = open(p, args[5 + 3 * n])
   guard(c, args[1])
-  local entries, done = {}, {}
+  local function note(operation, keep)
+    keeps[operation] = math.max(keep, keeps[operation] or 0)
+    ended[operation] = (ended[operation] or 0) + 1
+  end
+  local function keep_run(id, run)
+    local b = load(c, id)
+    if not b or b.run ~= run or not ENDED[b.status] or not is_name(b.operation) then return end
+    local keep = c.now + tonumber(b.status == 'failed' and args[3] or args[2])
+    local at = integer(keep)
+    call('PEXPIREAT', c.batch .. id, at)
+    for _, key in ipairs(side_keys(c, id, b)) do call('PEXPIREAT', key, at) end
+    note(b.operation, keep)
+  end
+  local keep = c.now + args[2]
+  local at = integer(keep)
+  -- While a record ends with this run, nothing has happened to the batch since (plain.lua); it has no items.
+  local function keep_plain_run(id, run, admitted_ms, operation)
+    local plain, mark = call('HGET', c.batch .. id, 'plain') or '', ' ' .. run .. ' ' .. admitted_ms
+    if string.sub(plain, -#mark) ~= mark then return keep_run(id, run) end
+    call('PEXPIREAT', c.batch .. id, at)
+    call('PEXPIREAT', c.p .. 'input:' .. id, at)
+    call('PEXPIREAT', c.p .. 'output:' .. id, at)
+    note(operation, keep)
+  end
+  local done = {}
   for i = 1, n do
     local entry, id, run = unpack(args, 3 * i + 2, 3 * i + 4)
-    local opened, name = entries[entry] or open_entry(c, entry), id .. ' ' .. run
-    entries[entry] = opened
-    if opened.is_gone or opened.runs[name] then
-      if not opened.is_gone then
-        opened.runs[name], opened.left = nil, opened.left - 1
-        archived = archived + 1
-        if opened.left == 0 then done[#done + 1] = entry end
-      end
-      local keep, operation = keep_until_end(c, id, run, args)
-      if keep then
-        keeps[operation] = math.max(keep, keeps[operation] or 0)
-        runs[operation] = (runs[operation] or 0) + 1
+    local fields, runs = kept_fields(c, entry, id, run), 1
+    if fields then done[#done + 1] = entry end
+    if fields ~= false and run ~= 'runs' then
+      keep_run(id, run)
+    elseif fields ~= false then
+      runs = 0
+      for one, its_run, admitted_ms in string.gmatch(id, '(%S+) (%d+) (%d+) %d+') do
+        runs = runs + 1
+        if fields then keep_plain_run(one, its_run, admitted_ms, fields[6]) else keep_run(one, its_run) end
       end
     end
+    if fields then archived = archived + runs end
   end
   if #done > 0 then
     call('XACK', p .. 'ended', 'store', unpack(done))
     call('XDEL', p .. 'ended', unpack(done))
   end
-  for operation, keep in pairs(keeps) do
-    expire_operation(c, operation, keep)
+  for operation, longest in pairs(keeps) do
+    expire_operation(c, operation, longest)
     -- More than came, so that the list shrinks to what lives.
-    forget_members(c, operation, 2 * runs[operation])
+    forget_members(c, operation, 2 * ended[operation])
   end
   return archived
 end)

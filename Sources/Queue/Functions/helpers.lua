@@ -21,7 +21,7 @@
 -- envelopes, outputs and errors are opaque bytes, parsed in Swift.
 
 -- To be raised with each release that changes a function: workers replace a lower one with theirs, never a higher one.
-local REVISION = 5
+local REVISION = 6
 local ENDED = { completed = true, completed_with_errors = true, failed = true, cancelled = true }
 local STAGES = { setup = 1, extraction = 2, annotation = 3, validation = 4, metadata = 5, persistence = 6 }
 -- redis.call with wrong types mended on the way.
@@ -67,8 +67,9 @@ local function define(name, body, flags)
   }
 end
 
+-- By %d, which costs a third of what %.0f does.
 local function integer(value)
-  return string.format('%.0f', value)
+  return string.format('%d', value)
 end
 
 local known_seconds, known_second_count = {}, 0
@@ -114,6 +115,17 @@ local function is_count(text)
   return true
 end
 
+local names = {}
+
+-- The names of keys that every call needs, made once for a prefix.
+local function names_of(p)
+  if names.p ~= p then
+    names = { p = p, meta = p .. 'meta', leases = p .. 'leases', delayed = p .. 'delayed', batch = p .. 'batch:',
+      events = p .. 'events' }
+  end
+  return names
+end
+
 -- Opens one call. `given` is the trailing `now` (Unix milliseconds) with which a test owns time. What cannot be one is a
 -- word too many of a person's command.
 local function open(p, given)
@@ -125,11 +137,12 @@ local function open(p, given)
     local time = call('TIME')
     now = time[1] * 1000 + math.floor(time[2] / 1000)
   end
-  local meta = call('HMGET', p .. 'meta', 'epoch', 'event_count', 'fence')
+  local known = names_of(p)
+  local meta = call('HMGET', known.meta, 'epoch', 'event_count', 'fence')
   context = {
     p = p, now = now, now_text = integer(now), at = rfc3339(now), progress = {}, epoch = meta[1], fence = meta[3],
     event_count = meta[2] and #meta[2] < 10 and is_count(meta[2]) and meta[2] or '10000',
-    leases = p .. 'leases', delayed = p .. 'delayed', batch = p .. 'batch:', events = p .. 'events',
+    leases = known.leases, delayed = known.delayed, batch = known.batch, events = known.events,
     stats = {}, leased = {}, unleased = {}, ended = {}, pipelines = {}, members = {},
   }
   return context

@@ -51,18 +51,50 @@ local function percent(v)
     and math.floor(100 * (v.total - v.pending - v.processing - v.retrying) / total) or 0
 end
 
+-- Shows when the operation changed last. Within a second once is enough.
+local function note_change(c, operation, updated_at)
+  if not updated_at or string.sub(updated_at, 1, 19) ~= string.sub(c.at, 1, 19) then
+    call('ZADD', c.p .. 'operations', c.now_text, operation)
+  end
+end
+
+local MOVES = { pending = true, processing = true, retrying = true }
+
+-- The short way of a claim and its like: batches move between the living states, and nothing is derived from how many are
+-- in which.
+-- -> whether that was all
+local function commit_moves(c, operation, change)
+  local sum, moves = 0, 0
+  for field, by in pairs(change) do
+    if not MOVES[field] then return false end
+    sum, moves = sum + by, moves + 1
+  end
+  -- Without any change a recount wants everything derived anew.
+  if sum ~= 0 or moves == 0 then return false end
+  local key, write = c.p .. 'progress:' .. operation, { 'updated_at', c.at }
+  local old = call('HMGET', key, 'status', 'updated_at', 'pending', 'processing', 'retrying')
+  if old[1] ~= 'processing' then return false end
+  for i, field in ipairs({ 'pending', 'processing', 'retrying' }) do
+    local count, by = old[i + 2] and is_count(old[i + 2]) and tonumber(old[i + 2]), change[field] or 0
+    if not count or count + by < 0 then return false end
+    if by ~= 0 then write[#write + 1], write[#write + 2] = field, integer(count + by) end
+  end
+  call('HSET', key, unpack(write))
+  note_change(c, operation, old[2])
+  return true
+end
+
 -- -> whether the counts agree with each other
 local function commit_one(c, operation, change)
+  if commit_moves(c, operation, change) then return true end
   local key = c.p .. 'progress:' .. operation
-  local old = call('HMGET', key, 'status', 'started_at', unpack(COUNTS))
+  local old = call('HMGET', key, 'status', 'started_at', 'updated_at', unpack(COUNTS))
   local v, write = {}, {}
-  for i, field in ipairs(COUNTS) do
-    v[field] = number(old[i + 2])
-    if old[i + 2] and not is_count(old[i + 2]) then change[field] = change[field] or 0 end
-    if change[field] and (change[field] ~= 0 or not old[i + 2]) then
-      v[field] = v[field] + change[field]
-    end
-    if change[field] or not old[i + 2] then
+  for i = 1, #COUNTS do
+    local field, text = COUNTS[i], old[i + 3]
+    local by, is_good = change[field] or 0, text and is_count(text)
+    v[field] = (is_good and tonumber(text) or number(text)) + by
+    if by ~= 0 or not is_good then
       write[#write + 1] = field
       write[#write + 1] = integer(v[field])
     end
@@ -95,7 +127,7 @@ local function commit_one(c, operation, change)
     end
   end
   call('HSET', key, unpack(write))
-  call('ZADD', c.p .. 'operations', integer(c.now), operation)
+  note_change(c, operation, old[3])
   return counts_agree(v)
 end
 

@@ -11,7 +11,7 @@ local function tell_store(c, id, b, finished_at)
 end
 
 -- Tells the store of an ended run of a plain batch: those of one call and one operation share an entry, whose `runs` are
--- lines 'ID RUN ADMITTED_MS STARTED_MS'.
+-- lines 'ID RUN ADMITTED_MS STARTED_MS'. It goes through outbox and archive as it stands: nobody here takes it apart.
 local function tell_store_together(c, id, b)
   local key = b.operation .. ' ' .. b.pipeline .. ' ' .. b.stage
   local group = c.ended[key]
@@ -30,30 +30,6 @@ tell_ended = function(c)
     call('XADD', c.p .. 'ended', '*', 'runs', table.concat(group, '\n'), 'status', 'completed', 'operation', b.operation,
       'pipeline', b.pipeline, 'stage', b.stage, 'finished_at', c.at)
   end
-end
-
--- The lines of `runs` as {ID, RUN, ADMITTED_MS, STARTED_MS}; what is none was not written by tell_ended and is left out.
-local function run_lines(text)
-  local lines = {}
-  for id, run, admitted_ms, started_ms in string.gmatch(text or '', '(%S+) (%d+) (%d+) (%d+)') do
-    if is_name(id) and is_count(run) and is_count(admitted_ms) and is_count(started_ms) then
-      lines[#lines + 1] = { id, run, tonumber(admitted_ms), tonumber(started_ms) }
-    end
-  end
-  return lines
-end
-
--- The runs that an entry of the outbox tells of, each {FIELD, VALUE...} as tell_store writes them.
-local function runs_of(fields)
-  if fields[1] ~= 'runs' then return { fields } end
-  local shared, runs = {}, {}
-  for i = 3, #fields, 2 do shared[fields[i]] = fields[i + 1] end
-  for _, line in ipairs(run_lines(fields[2])) do
-    runs[#runs + 1] = { 'batch', line[1], 'run', line[2], 'status', shared.status, 'operation', shared.operation, 'account', '',
-      'pipeline', shared.pipeline, 'stage', shared.stage, 'admitted_at', rfc3339(line[3]), 'started_at',
-      rfc3339(line[4]), 'finished_at', shared.finished_at }
-  end
-  return runs
 end
 
 -- What a worker took from the outbox and did not acknowledge may be given to anybody at once.

@@ -110,12 +110,12 @@ extension Simulation {
       return answers.joined(separator: " ")
     case .act(let token, let act): return try noteAct(token, act, reply, before)
     case .archive(let runs):
-      for run in runs.map({ "\($0[1])/\($0[2])" })
+      for run in runs.flatMap(Self.runs)
       where before.ends[run] != nil && picture.ends[run] == nil {
         ledger.timeline.archived.insert(run)
       }
       return reply.text ?? ""
-    case .outbox: return (reply.array ?? []).map(Self.endedRun).joined(separator: " ")
+    case .outbox: return (reply.array ?? []).map(Self.endedRun).joined(separator: "|")
     case .recover:
       recovering = workers[at].name
       return reply.text ?? ""
@@ -124,10 +124,19 @@ extension Simulation {
     }
   }
 
-  /// `STREAM_ID/ID/RUN`.
+  /// `STREAM_ID/ID/RUN`, or `STREAM_ID/LINES/runs`, as batchd_archive wants them.
   private static func endedRun(_ entry: RedisValue) -> String {
     let fields = entry.array?[1].texts ?? []
-    return "\(entry.array?[0].text ?? "")/\(fields[1])/\(fields[3])"
+    let run = fields[0] == "runs" ? "runs" : fields[3]
+    return "\(entry.array?[0].text ?? "")/\(fields[1])/\(run)"
+  }
+
+  /// `ID/RUN` of each run that batchd_archive was told of in one entry.
+  private static func runs(_ entry: [String]) -> [String] {
+    guard entry[2] == "runs" else { return ["\(entry[1])/\(entry[2])"] }
+    return entry[1].split(separator: "\n").map { line in
+      line.split(separator: " ").prefix(2).joined(separator: "/")
+    }
   }
 
   private mutating func noteAdmission(

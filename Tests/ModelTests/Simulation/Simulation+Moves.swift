@@ -97,7 +97,7 @@ extension Simulation {
       workers[at].die()
       return nil
     }
-    let runs = taken.split(separator: " ").map { $0.split(separator: "/").map(String.init) }
+    let runs = taken.split(separator: "|").map { $0.split(separator: "/").map(String.init) }
     return runs.isEmpty ? nil : try await send(.archive(runs), by: at, lost: lost)
   }
 
