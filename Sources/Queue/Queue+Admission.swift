@@ -17,29 +17,45 @@ extension Queue {
   /// - Throws: `RedisError` with `OOM` when Redis has no memory for more batches; admission alone needs it.
   public func intake(count: Int, now: Int? = nil) async throws -> [[UInt8]] {
     let reply = try await call(
-      "intake", [.text(worker), .integer(count), .integer(limits.envelopeBytes)], now: now,
-      waitsForMemory: false)
+      "intake", intakeArguments(count), now: now, waitsForMemory: false)
     return (reply.array ?? []).compactMap(\.bytes)
   }
 
-  /// Checks each entry of the intake and admits or rejects it.
+  private func intakeArguments(_ count: Int) -> [RedisArgument] {
+    [.text(worker), .integer(count), .integer(limits.envelopeBytes)]
+  }
+
+  /// Entries of the intake, checked: each is to be admitted or rejected.
+  public struct CheckedEntries: Sendable {
+    fileprivate var arguments: [RedisArgument]
+    /// How many may begin at once, by the pipeline that each names.
+    public fileprivate(set) var startable: [String: Int] = [:]
+  }
+
+  /// Checks each entry of the intake.
   /// - Parameter defaultPipeline: for an envelope that names none.
-  public func admit(
+  public func check(
     _ entries: [[UInt8]], defaultPipeline: String?, now: Int? = nil
-  ) async throws -> [Admission] {
-    guard !entries.isEmpty else { return [] }
-    var arguments: [RedisArgument] = [.text(worker), .integer(entries.count)]
+  ) throws -> CheckedEntries {
+    var checked = CheckedEntries(arguments: [.text(worker), .integer(entries.count)])
     for entry in entries {
-      arguments.append(.bytes(entry))
+      checked.arguments.append(.bytes(entry))
       do {
         let envelope = try Envelope(parsing: entry, limits: limits)
         try checkDue(envelope, now: now)
-        arguments += try Self.admission(of: envelope, defaultPipeline: defaultPipeline)
+        let pipeline = try Self.pipeline(of: envelope, defaultPipeline)
+        checked.arguments += Self.admission(of: envelope, pipeline)
+        if envelope.due == .now { checked.startable[pipeline, default: 0] += 1 }
       } catch let error as EnvelopeError {
-        arguments += ["reject", .text("\(error)"), .text(error.id ?? "")]
+        checked.arguments += ["reject", .text("\(error)"), .text(error.id ?? "")]
       }
     }
-    let reply = try await call("admit", arguments, now: now, waitsForMemory: false)
+    return checked
+  }
+
+  /// Admits or rejects each entry of the intake.
+  public func admit(_ checked: CheckedEntries, now: Int? = nil) async throws -> [Admission] {
+    let reply = try await call("admit", checked.arguments, now: now, waitsForMemory: false)
     return (reply.array ?? []).compactMap { $0.text.flatMap(Admission.init(rawValue:)) }
   }
 
@@ -54,13 +70,15 @@ extension Queue {
       id: envelope.id)
   }
 
-  private static func admission(
-    of envelope: Envelope, defaultPipeline: String?
-  ) throws -> [RedisArgument] {
-    guard let pipeline = envelope.pipeline ?? defaultPipeline else {
-      throw EnvelopeError(
-        field: "pipeline", reason: "missing, and there is no default_pipeline", id: envelope.id)
-    }
+  private static func pipeline(
+    of envelope: Envelope, _ defaultPipeline: String?
+  ) throws -> String {
+    if let pipeline = envelope.pipeline ?? defaultPipeline { return pipeline }
+    throw EnvelopeError(
+      field: "pipeline", reason: "missing, and there is no default_pipeline", id: envelope.id)
+  }
+
+  private static func admission(of envelope: Envelope, _ pipeline: String) -> [RedisArgument] {
     let id = envelope.id ?? "\(envelope.operation?.prefix(100) ?? "")-\(makeID())"
     let due =
       switch envelope.due {
@@ -82,21 +100,25 @@ extension Queue {
     return String(repeating: "0", count: 16 - digits.count) + digits
   }
 
-  /// Waits until an entry arrived, up to `milliseconds`, on a connection of its own. The entry goes straight into the
-  /// intake and never travels: it may be far over the limit.
+  /// Waits until an entry arrived, up to `milliseconds`, on a connection of its own. It goes straight into the intake and
+  /// never travels as it is: it may be far over the limit.
+  /// - Returns: what the intake holds then, up to `count`, in the same answer. None when `intake` has to say why.
   /// - Throws: `QueueError` with `.refused` when Redis does not wait: nobody hears what BLMOVE itself answers.
-  public func awaitEntry(on connection: RedisConnection, milliseconds: Int) async throws {
+  public func awaitEntries(
+    count: Int, on connection: RedisConnection, milliseconds: Int
+  ) async throws -> [[UInt8]] {
     let sent = ContinuousClock.now
-    let intake = RedisArgument.text(keys.intake(worker))
+    let list = RedisArgument.text(keys.intake(worker))
     let replies = try await connection.callAll(
       [
         ["CLIENT", "REPLY", "SKIP"],
         [
-          "BLMOVE", .text(keys.enqueue), intake, "RIGHT", "LEFT",
-          .text(Self.seconds(milliseconds)),
+          "BLMOVE", .text(keys.enqueue), list, "RIGHT", "LEFT", .text(Self.seconds(milliseconds)),
         ],
-        ["LLEN", intake],
-      ], timeoutMilliseconds: milliseconds + Self.graceMilliseconds, replies: 1)
+        ["LLEN", list],
+        // What it would expect of Redis's clock is of the moment of sending; admit's own call says that anew.
+        functionCall("intake", adoption.stamp(ownsClock: true).text, intakeArguments(count)),
+      ], timeoutMilliseconds: milliseconds + Self.graceMilliseconds, replies: 2)
     if case .error(let error)? = replies.first { throw error }
     let isEarly = ContinuousClock.now - sent < .milliseconds(milliseconds / 2)
     if replies.first?.integer == 0, isEarly {
@@ -104,6 +126,7 @@ extension Queue {
         .refused,
         "Redis does not wait for \(keys.enqueue): may this user call BLMOVE, and is it a list?")
     }
+    return (replies.last?.array ?? []).compactMap(\.bytes)
   }
 
   static func seconds(_ milliseconds: Int) -> String {

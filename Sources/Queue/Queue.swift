@@ -64,14 +64,17 @@ public struct Queue: Sendable {
     _ function: String, _ arguments: [RedisArgument], now: Int?
   ) async throws -> RedisValue {
     let (epoch, stamp) = adoption.stamp(ownsClock: now != nil)
-    var command: [RedisArgument] = [
-      "FCALL", .text("batchd_\(function)"), 1, .text(keys.prefix), .text(stamp),
-    ]
-    command += arguments
+    var command = functionCall(function, stamp, arguments)
     if let now { command.append(.integer(now)) }
     let reply = try await client.call(command)
     if function == "register" { adoption.noteRegistration(arguments, in: epoch) }
     return reply
+  }
+
+  func functionCall(
+    _ function: String, _ stamp: String, _ arguments: [RedisArgument]
+  ) -> [RedisArgument] {
+    ["FCALL", .text("batchd_\(function)"), 1, .text(keys.prefix), .text(stamp)] + arguments
   }
 
   /// Sends a command that only reads until it is answered.

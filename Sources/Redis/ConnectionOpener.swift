@@ -97,7 +97,7 @@ enum ConnectionOpener {
   }
 
   private static func bootstrap(_ configuration: RedisConfiguration) -> ClientBootstrap {
-    let bootstrap = ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+    let bootstrap = ClientBootstrap(group: RedisExecutor.shared.loop)
       .connectTimeout(.milliseconds(Int64(configuration.connectTimeoutMilliseconds)))
     guard case .tcp = configuration.endpoint else { return bootstrap }
     let common =

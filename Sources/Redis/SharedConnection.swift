@@ -1,5 +1,4 @@
 internal import NIOCore
-internal import NIOPosix
 internal import Synchronization
 
 /// The shared connection of a client as its callers see it: there, awaited, or gone for good.
@@ -68,7 +67,7 @@ final class SharedConnection: Sendable {
       state.nextID += 1
       return state.nextID
     }
-    let timer = MultiThreadedEventLoopGroup.singleton.any().scheduleTask(deadline: deadline) {
+    let timer = RedisExecutor.shared.loop.scheduleTask(deadline: deadline) {
       self.fail(id, with: Self.timeout)
     }
     defer { timer.cancel() }

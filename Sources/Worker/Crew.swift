@@ -118,29 +118,52 @@ struct Crew: Sendable {
   }
 
   private func fetch(_ submit: @escaping @Sendable (Assignment) -> Void) async {
-    await withDiscardingTaskGroup { fetchers in
-      fetchers.addTask {
+    await withTaskExecutorPreference(RedisExecutor.shared) {
+      await fetchAll(submit)
+    }
+  }
+
+  private func fetchAll(_ submit: @escaping @Sendable (Assignment) -> Void) async {
+    let ofAdmission = admissionFetchers(submit)
+    await withDiscardingTaskGroup { loops in
+      loops.addTask {
         await Intake(
-          queue: queue, state: state, blocked: blockedIntake, configuration: configuration,
-          logger: logger
+          queue: queue, state: state, blocked: blockedIntake, fetchers: ofAdmission,
+          configuration: configuration, logger: logger
         ).run()
       }
-      fetchers.addTask {
+      loops.addTask {
         await SuspectFetcher(
           queue: queue, state: state, configuration: configuration, logger: logger, submit: submit
         ).run()
       }
       for (list, connection) in blocked {
         for lane in 1...2 {
-          fetchers.addTask {
-            await StageFetcher(
-              list: list, lane: lane, queue: queue, state: state, settlement: runner.settlement,
-              blocked: connection, configuration: configuration, logger: logger, submit: submit
-            ).run()
-          }
+          loops.addTask { await fetcher(list, lane: lane, connection, submit).run() }
         }
       }
     }
+  }
+
+  /// For the first stage of each pipeline.
+  private func admissionFetchers(
+    _ submit: @escaping @Sendable (Assignment) -> Void
+  ) -> [String: StageFetcher] {
+    var fetchers: [String: StageFetcher] = [:]
+    for pipeline in configuration.pipelines {
+      let list = StageList(pipeline: pipeline.name, stage: pipeline.stages[0].stage)
+      fetchers[pipeline.name] = blocked[list].map { fetcher(list, lane: 3, $0, submit) }
+    }
+    return fetchers
+  }
+
+  private func fetcher(
+    _ list: StageList, lane: Int, _ connection: BlockedConnection,
+    _ submit: @escaping @Sendable (Assignment) -> Void
+  ) -> StageFetcher {
+    StageFetcher(
+      list: list, lane: lane, queue: queue, state: state, settlement: runner.settlement,
+      blocked: connection, configuration: configuration, logger: logger, submit: submit)
   }
 
   /// Nothing is claimed any more: running work is handed back, or may finish its stage where it is configured so.

@@ -1,4 +1,5 @@
 internal import Queue
+internal import Redis
 import Synchronization
 
 /// Sends finished stage jobs to Redis: those that finish while a call is under way leave together in the next.
@@ -47,7 +48,7 @@ final class Settlement: Sendable {
         return isNext
       }
       // A task of its own, for the one that happened to come first may be cancelled, and others wait with it.
-      if mustSend { Task { await sendAll() } }
+      if mustSend { Task(executorPreference: RedisExecutor.shared) { [self] in await sendAll() } }
     }
   }
 

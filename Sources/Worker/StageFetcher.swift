@@ -5,7 +5,8 @@ internal import Redis
 /// Fetches batches of one list: claims many at once while there are some, blocks while there are none.
 ///
 /// Two lanes for each list: the second one claims while the first one's answer travels and is worked with, as long as claims
-/// are answered in full. Only the first one waits for what arrives.
+/// are answered in full. Only the first one waits for what arrives. A third one is admission's, for batches that begin at
+/// once.
 struct StageFetcher: Sendable {
   let list: StageList
   let lane: Int
@@ -56,6 +57,15 @@ struct StageFetcher: Sendable {
       }
     }
     if lane == 1 { await blocked.close() }
+  }
+
+  /// Claims up to `count` batches that are being admitted at this moment, unless the lanes that run are at it anyway.
+  func claimAdmitted(_ count: Int) async {
+    guard !state.isBusy(list), !state.isPaused(list), !settlement.isBehind else { return }
+    // With one more than were admitted, an answer in full means that more waits.
+    let slots = state.takeSlots(list, most: min(count + 1, Self.claimCount))
+    // Whatever goes wrong, the fetcher finds them.
+    if slots > 0, let used = try? await claim(slots), used == 0 { state.giveSlots(list, slots) }
   }
 
   /// Claims for the taken slots and returns those that stay free, but for the caller's when nothing was there.
@@ -121,5 +131,5 @@ struct Assignment: Sendable {
 /// Runs `body` to its end although the calling task may be cancelled. A claim that Redis executed must reach its runner,
 /// or the batch would be charged with a crash that never was; a settlement must be heard.
 func shielded<T: Sendable>(_ body: @escaping @Sendable () async throws -> T) async throws -> T {
-  try await Task { try await body() }.value
+  try await Task(executorPreference: RedisExecutor.shared) { try await body() }.value
 }

@@ -11,7 +11,7 @@ enum FailpointNames {
   /// (HostileWorkerTests) is read only then.
   private static let unused: Set<String> = ["HGET", "SENTINEL", "ZSCORE", "XREVRANGE"]
   /// The blocked fetch of entries is several commands in one piece.
-  private static let pieces: Set<String> = ["CLIENT+BLMOVE+LLEN"]
+  private static let pieces: Set<String> = ["CLIENT+BLMOVE+LLEN+intake"]
   static let storeWrites: Set<String> = [
     "migrate", "raise(epoch:)", "raise(fence:of:)", "upsert(_:for:)", "record(_:)",
   ]

@@ -91,7 +91,8 @@ import Testing
     _ = try await bench.queue.client.call(["LPUSH", "batchd:enqueue"] + envelopes)
     for _ in 0..<50 {
       let entries = try await bench.queue.intake(count: 64, now: Self.start)
-      _ = try await bench.queue.admit(entries, defaultPipeline: "demo", now: Self.start)
+      _ = try await bench.queue.admit(
+        bench.queue.check(entries, defaultPipeline: "demo", now: Self.start), now: Self.start)
     }
     try await jump(bench, by: -Self.hour, at: Self.start)
     try await bench.tick(now: Self.start - Self.hour)

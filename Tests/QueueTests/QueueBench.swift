@@ -70,7 +70,8 @@ final class QueueBench: Sendable {
       _ = try await queue.client.call(["LPUSH", "batchd:enqueue", .text(envelope)])
     }
     let entries = try await queue.intake(count: 1_000, now: now)
-    return try await queue.admit(entries, defaultPipeline: "demo", now: now)
+    return try await queue.admit(
+      queue.check(entries, defaultPipeline: "demo", now: now), now: now)
   }
 
   func claim(

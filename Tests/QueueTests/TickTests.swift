@@ -94,7 +94,9 @@ import Testing
     #expect(workers.array?.compactMap(\.text) == ["w2"])
     // An entry that was taken over is left to the one that has it now.
     let answers = try await bench.queue.admit(
-      [Array(#"{"id":"d"}"#.utf8)], defaultPipeline: "demo", now: Self.start + 30_000)
+      bench.queue.check(
+        [Array(#"{"id":"d"}"#.utf8)], defaultPipeline: "demo", now: Self.start + 30_000),
+      now: Self.start + 30_000)
     #expect(answers == [.gone])
     // It was only silent: its next beat brings it back, without an end to its record.
     _ = try await bench.queue.renew(

@@ -28,7 +28,8 @@ import Worker
         of: Set(
           [
             "events", "stats", "meta", "store", "pipelines", "workers", "worker:w1", "operations",
-            "failed", "ended", "claimed:w1:demo:extraction", "claimed:w1:demo:persistence",
+            "failed", "ended", "claimed:w1:demo:extraction", "claimed:w1:demo:extraction:3",
+            "claimed:w1:demo:persistence",
           ].map { "batchd:\($0)" }))
     }
     #expect(try await harness.redis.cli("XLEN", "batchd:ended") == "0")

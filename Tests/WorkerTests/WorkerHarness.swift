@@ -129,7 +129,7 @@ final class ConnectedQueue: Sendable {
   /// Admits all that was enqueued.
   func admit() async throws {
     while case let entries = try await queue.intake(count: 64), !entries.isEmpty {
-      _ = try await queue.admit(entries, defaultPipeline: "demo")
+      _ = try await queue.admit(queue.check(entries, defaultPipeline: "demo"))
     }
   }
 

@@ -2,7 +2,7 @@
 -- FCALL batchd_claim 1 PREFIX EPOCH WORKER REQUEST PIPELINE STAGE SOURCE COUNT LEASE_MS [NOW]
 --   SOURCE   'queue': the worker's intake first, then the list; 'suspects': one that runs alone
 --   REQUEST  'LANE/ID', an id of this call: the same request gets the same answer, for its first reply may have been lost.
---            LANE ('1', '2', 'suspects') names those of a worker's calls of which one at most is under way
+--            LANE ('1', '2', '3', 'suspects') names those of a worker's calls of which one at most is under way
 -- -> [STATE, NOW, BATCH...]; STATE 'open' or 'paused' (what the intake held went back);
 --    BATCH = [id, run, attempt, fence, operation, account, number, items_total, input, cursor, alone,
 --             [items done], [items failed]]

@@ -216,8 +216,7 @@ local function sweep(c, worker)
     for stage in string.gmatch(registered(c, pipeline) or '', '[^,]+') do
       local list = pipeline .. ':' .. stage
       empty(list, c.p .. 'queue:' .. list)
-      call('DEL', claimed_key(c, worker, list, '1'), claimed_key(c, worker, list, '2'),
-        claimed_key(c, worker, list, 'suspects'))
+      for _, lane in ipairs({ '1', '2', '3', 'suspects' }) do call('DEL', claimed_key(c, worker, list, lane)) end
     end
   end
 end
