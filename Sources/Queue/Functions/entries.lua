@@ -67,9 +67,10 @@ local function create(c, e, stages, counts, run)
     more[#more + 1] = field
     more[#more + 1] = value
   end
-  call('HSET', c.batch .. e.id, 'status', 'pending', 'place', b.place, 'stage', b.stage, 'stages', stages, 'run', b.run,
-    'attempt', '0', 'retry_count', '0', 'pipeline', b.pipeline, 'operation', b.operation, 'items_total',
-    integer(e.items), 'items_done', '0', 'items_failed', '0', 'admitted_at', c.at, 'updated_at', c.at, unpack(more))
+  -- Redis looks for a field from the front: those that change most come first.
+  call('HSET', c.batch .. e.id, 'place', b.place, 'status', 'pending', 'updated_at', c.at, 'stage', b.stage, 'attempt', '0',
+    'stages', stages, 'operation', b.operation, 'pipeline', b.pipeline, 'run', b.run, 'retry_count', '0', 'items_total',
+    integer(e.items), 'items_done', '0', 'items_failed', '0', 'admitted_at', c.at, unpack(more))
   stat(c, 'admitted')
   event_together(c, 'admitted', e.id, b)
 end

@@ -14,9 +14,23 @@ local function count_rest(c, b)
   end
 end
 
+-- What is known of each stage's list of one pipeline: whether a lease may go on past it. Only this call itself can change
+-- that, by a push, which forgets it.
+local function open_stages(c, pipeline)
+  local known = c.open_stages
+  if not known or known.pipeline ~= pipeline then
+    known = { pipeline = pipeline }
+    c.open_stages = known
+  end
+  return known
+end
+
 local function may_go_on(c, b, stage)
-  if call('LLEN', queue_key(c, b, stage)) > 0 or paused_here(c, b.pipeline, stage) then return false end
-  return not b.account or call('SISMEMBER', c.p .. 'paused', 'account:' .. b.account) == 0
+  local known = open_stages(c, b.pipeline)
+  if known[stage] == nil then
+    known[stage] = call('LLEN', queue_key(c, b, stage)) == 0 and not paused_here(c, b.pipeline, stage)
+  end
+  return known[stage] and (not b.account or call('SISMEMBER', c.p .. 'paused', 'account:' .. b.account) == 0)
 end
 
 local function answer_next(c, id, b)

@@ -8,6 +8,7 @@ local function push(c, id, b, front)
     call('RPUSH', b.place, id)
     return
   end
+  c.open_stages = nil
   local key = queue_key(c, b)
   call((front or b.priority == 'high') and 'RPUSH' or 'LPUSH', key, id)
   b.place = key

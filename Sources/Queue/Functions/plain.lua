@@ -14,9 +14,10 @@ end
 
 -- The batch that waits in `list`, as far as a claim must know it; nil when it is not plain.
 local function plain_waiting(c, id, list, stage)
-  local v = call('HMGET', c.batch .. id, 'place', 'plain', 'status', 'stage', 'stages', 'operation')
+  local key = c.batch .. id
+  local v = call('HMGET', key, 'place', 'plain', 'status', 'stage', 'stages', 'operation')
   if v[1] ~= list or not v[2] or v[4] ~= stage or not (stage_set(v[5] or '') or {})[stage] then return nil end
-  local b = { plain = v[2], status = v[3], operation = v[6], stage = stage, started_ms = c.now_text }
+  local b = { key = key, plain = v[2], status = v[3], operation = v[6], stage = stage, started_ms = c.now_text }
   if b.status == 'processing' then
     b.fence, b.started_ms, b.plain = string.match(v[2], '^(%d+%-%d+) (%d+) (.*)$')
   elseif b.status ~= 'pending' then
@@ -30,11 +31,11 @@ end
 local function plain_lease(c, id, b, worker)
   local text = b.fence .. ' ' .. b.stage .. ' ' .. b.started_ms .. ' ' .. b.plain
   if b.status == 'processing' then
-    call('HSET', c.batch .. id, 'place', c.leases, 'fence', b.fence, 'worker', worker, 'attempt', '1', 'plain', text,
+    call('HSET', b.key, 'place', c.leases, 'fence', b.fence, 'worker', worker, 'attempt', '1', 'plain', text,
       'updated_at', c.at)
   else
     become(c, b, 'processing')
-    call('HSET', c.batch .. id, 'status', 'processing', 'place', c.leases, 'fence', b.fence, 'worker', worker,
+    call('HSET', b.key, 'status', 'processing', 'place', c.leases, 'fence', b.fence, 'worker', worker,
       'attempt', '1', 'plain', text, 'started_at', c.at, 'updated_at', c.at)
   end
   event_together(c, 'claimed', id, b, 'worker', worker, 'fence', b.fence)
@@ -43,14 +44,15 @@ end
 -- The batch whose lease the caller holds; nil when it is not plain, or the lease is not held.
 local function plain_held(c, id, run, stage, fence)
   if string.sub(fence, 1, #c.epoch + 1) ~= c.epoch .. '-' then return nil end
-  local v = call('HMGET', c.batch .. id, 'plain', 'operation', 'pipeline', 'stages')
+  local key = c.batch .. id
+  local v = call('HMGET', key, 'plain', 'operation', 'pipeline', 'stages')
   local lease = fence .. ' ' .. stage .. ' '
   if not v[1] or string.sub(v[1], 1, #lease) ~= lease then return nil end
   local started_ms, waiting, its_run, admitted_ms = string.match(string.sub(v[1], #lease + 1),
     '^(%d+) ((%d+) (%d+))$')
   local following = (stage_set(v[4] or '') or {})[stage]
   if its_run ~= run or not following or not is_common_name(v[2]) or not is_common_name(v[3]) then return nil end
-  return { plain = waiting, operation = v[2], pipeline = v[3], stage = stage, run = run, following = following,
+  return { key = key, plain = waiting, operation = v[2], pipeline = v[3], stage = stage, run = run, following = following,
     status = 'processing', admitted_ms = admitted_ms, started_ms = started_ms }
 end
 
@@ -60,12 +62,12 @@ local function plain_advance(c, id, b, fence, mark, go_on, expiry)
   b.stage = b.following
   if go_on then
     lease_until(c, id, expiry)
-    call('HSET', c.batch .. id, 'stage', b.stage, 'attempt', '1', 'settled', mark .. 'next', 'plain',
+    call('HSET', b.key, 'stage', b.stage, 'attempt', '1', 'settled', mark .. 'next', 'plain',
       fence .. ' ' .. b.stage .. ' ' .. b.started_ms .. ' ' .. b.plain, 'updated_at', c.at)
   else
     c.unleased[#c.unleased + 1] = id
     push(c, id, b)
-    call('HSET', c.batch .. id, 'stage', b.stage, 'place', b.place, 'attempt', '0', 'settled', mark .. 'queued',
+    call('HSET', b.key, 'stage', b.stage, 'place', b.place, 'attempt', '0', 'settled', mark .. 'queued',
       'plain', fence .. ' ' .. b.started_ms .. ' ' .. b.plain, 'updated_at', c.at)
   end
   event_together(c, 'stage_finished', id, b, 'from', from)
@@ -74,7 +76,7 @@ end
 local function plain_end(c, id, b, mark)
   c.unleased[#c.unleased + 1] = id
   become(c, b, 'completed')
-  call('HSET', c.batch .. id, 'status', 'completed', 'place', '', 'settled', mark .. 'ended', 'finished_at', c.at,
+  call('HSET', b.key, 'status', 'completed', 'place', '', 'settled', mark .. 'ended', 'finished_at', c.at,
     'updated_at', c.at)
   tell_store_together(c, id, b)
   stat(c, 'completed')
