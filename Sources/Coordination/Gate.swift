@@ -27,17 +27,19 @@ public struct Gate: Sendable {
   private let patienceMilliseconds: Int
   private let holder: [RedisArgument]
   private let clockKnownSince: @Sendable () -> ContinuousClock.Instant
+  private let line: GateLine
   private let call: Call
 
   /// - Parameters:
   ///   - marginMilliseconds: how much delays may differ, on the way from Redis and to the service together.
   ///   - patienceMilliseconds: how far away a permission is worth waiting for.
   ///   - batch, fence: the stage job that asks; empty for a caller without one.
+  ///   - line: of all callers of this process.
   ///   - clockKnownSince: when this process came to know Redis's clock as it is. It may have stepped before, and then
   ///     the distance between two permissions tells nothing about the time between them: an interval must pass first.
   public init(
     _ name: String, intervalMilliseconds: Int, marginMilliseconds: Int, patienceMilliseconds: Int,
-    batch: String, fence: String,
+    batch: String, fence: String, line: GateLine,
     clockKnownSince: @escaping @Sendable () -> ContinuousClock.Instant, call: @escaping Call
   ) {
     self.name = name
@@ -45,6 +47,7 @@ public struct Gate: Sendable {
     self.marginMilliseconds = marginMilliseconds
     self.patienceMilliseconds = patienceMilliseconds
     holder = [.text(batch), .text(fence)]
+    self.line = line
     self.clockKnownSince = clockKnownSince
     self.call = call
   }
@@ -93,13 +96,12 @@ public struct Gate: Sendable {
       return .passed(.closed(milliseconds: Int(wait / .milliseconds(1))))
     }
     try await Task.sleep(until: opens, tolerance: .zero, clock: .continuous)
-    let sent = ContinuousClock.now
-    let reply = try await call(
+    let (sent, reply) = try await ask(
       "gate_take",
       [
         .text(name), .integer(intervalMilliseconds), .integer(marginMilliseconds),
         .integer(patienceMilliseconds),
-      ] + holder)
+      ])
     guard let parts = reply.array, parts.count == 4, let now = parts[1].integer,
       let at = parts[2].integer, let generation = parts[3].integer
     else { throw unreadable(reply) }
@@ -121,13 +123,12 @@ public struct Gate: Sendable {
   }
 
   private func confirm(_ reservation: Reservation) async throws -> Step {
-    let sent = ContinuousClock.now
-    let reply = try await call(
+    let (sent, reply) = try await ask(
       "gate_confirm",
       [
         .text(name), .integer(reservation.at), .integer(reservation.generation),
         .integer(intervalMilliseconds), .integer(marginMilliseconds),
-      ] + holder)
+      ])
     guard let parts = reply.array, parts.count == 3, let now = parts[1].integer,
       let at = parts[2].integer
     else { throw unreadable(reply) }
@@ -146,6 +147,16 @@ public struct Gate: Sendable {
     case "void": return .again
     case "lost": return .passed(.lost)
     default: throw unreadable(reply)
+    }
+  }
+
+  /// - Returns: the moment at which the call left, with its reply.
+  private func ask(
+    _ function: String, _ arguments: [RedisArgument]
+  ) async throws -> (sent: ContinuousClock.Instant, reply: RedisValue) {
+    try await line.pass {
+      let sent = ContinuousClock.now
+      return (sent, try await call(function, arguments + holder))
     }
   }
 

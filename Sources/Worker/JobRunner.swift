@@ -1,3 +1,4 @@
+internal import Coordination
 internal import Logging
 internal import Pipeline
 internal import Queue
@@ -10,6 +11,7 @@ final class JobRunner: Sendable {
   let store: any ResultsStore
   let settlement: Settlement
   let jobs = RunningJobs()
+  let gateLine = GateLine()
   let definitions: [StageList: StageDefinition]
   /// The list of the next stage that this worker serves.
   let following: [StageList: StageList]
@@ -118,7 +120,8 @@ final class JobRunner: Sendable {
   private func context(for job: StageJob, _ claim: Claim, _ held: HeldLease) -> StageContext {
     return StageContext(
       workerLogger: logger, results: store, queue: queue, claim: claim, held: held,
-      items: Set(job.items.map(\.id)), configuration: configuration
+      items: Set(job.items.map(\.id)), configuration: configuration,
+      gateLine: gateLine
     ) { [state] in
       if held.join({ state.takeSlots(held.list, most: 1) == 1 }) {
         state.endSuspect(looksForMore: true)

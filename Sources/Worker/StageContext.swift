@@ -2,6 +2,7 @@ internal import Coordination
 public import Logging
 public import Pipeline
 internal import Queue
+internal import Redis
 public import Stores
 
 /// What a handler may do while it holds the lease of its job.
@@ -13,6 +14,7 @@ public struct StageContext: Sendable {
   let held: HeldLease
   let items: Set<String>
   let configuration: WorkerConfiguration
+  let gateLine: GateLine
   /// Called after a checkpoint that kept something.
   let progressed: @Sendable () -> Void
 
@@ -83,9 +85,16 @@ public struct StageContext: Sendable {
   }
 
   /// Waits for a permission of the gate `name` to send one request now. Ask before *every* request.
-  /// - Throws: `StageError.snooze` when the gate is closed for longer than a wait is worth a slot.
+  /// - Throws: `StageError.snooze` when the gate is closed for longer than a wait is worth a slot,
+  ///   or Redis too slow for it: neither is the batch's fault.
   public func take(gate name: String, intervalMilliseconds: Int) async throws {
-    switch try await gate(name, intervalMilliseconds: intervalMilliseconds).pass() {
+    let passage: Gate.Passage
+    do {
+      passage = try await gate(name, intervalMilliseconds: intervalMilliseconds).pass()
+    } catch let error as RedisError where error.code == .deadlineExceeded {
+      throw StageError.snooze(error.message, milliseconds: 1_000)
+    }
+    switch passage {
     case .open: try held.require()
     case .closed(let milliseconds):
       throw StageError.snooze("gate \(name) is closed", milliseconds: milliseconds)
@@ -106,7 +115,7 @@ public struct StageContext: Sendable {
       name, intervalMilliseconds: intervalMilliseconds,
       marginMilliseconds: configuration.gateMarginMilliseconds,
       patienceMilliseconds: configuration.gatePatienceMilliseconds, batch: claim.lease.batch,
-      fence: claim.lease.fence.description,
+      fence: claim.lease.fence.description, line: gateLine,
       clockKnownSince: { [queue] in queue.adoption.adopted },
       call: { [queue] in try await queue.call($0, $1) })
   }

@@ -113,4 +113,33 @@ import Worker
     #expect(try await harness.field("batch:b1", "retry_count") == "0")
     try await worker.stop()
   }
+
+  /// Their calls at once would make every reply come too late, and everybody ask again.
+  @Test func manyAccountsAtTheirGatesAtOnceAreChargedNothing() async throws {
+    let harness = try await WorkerHarness()
+    let count = 500
+    let worker = try harness.worker(
+      "w1",
+      [
+        .demo(slots: count) { job, context in
+          for _ in 0..<2 {
+            try await context.take(gate: job.account ?? "", intervalMilliseconds: 1_000)
+          }
+          return nil
+        }
+      ])
+    await harness.waitForWorker("w1")
+    #expect(try await harness.fcall("pause", "all") != "")
+    let envelopes = (0..<count).map { #"{"id":"b\#($0)","operation":"o","account":"a\#($0)"}"# }
+    _ = try await harness.redis.cli(["LPUSH", "batchd:enqueue"] + envelopes)
+    await eventually("all are admitted") {
+      try await harness.field("progress:o", "total") == "\(count)"
+    }
+    #expect(try await harness.fcall("resume", "all") != "")
+    await harness.waitFor("completed", of: "progress:o", within: .seconds(60))
+    #expect(try await harness.field("stats", "retries") == "")
+    // A machine that stands still may put off some.
+    #expect(try await harness.events("snoozed").count < count / 2)
+    try await worker.stop()
+  }
 }
