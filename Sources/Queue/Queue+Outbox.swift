@@ -20,17 +20,18 @@ extension Queue {
         throw QueueError.unreadable("batchd_outbox", value)
       }
       let fields = parts[1].textPairs
-      let name = [entry, fields["runs"] ?? fields["batch"] ?? ""].map { RedisArgument.text($0) }
-      let run = RedisArgument.text(fields["runs"] == nil ? fields["run"] ?? "" : "runs")
+      let name: [RedisArgument] =
+        fields["runs"].map { [.text(entry), .text($0), "runs"] }
+        ?? [.text(entry), .text(fields["batch"] ?? ""), .text(fields["run"] ?? "")]
       let batches = EndedBatch.read(fields, errors: parts[2].textPairs)
       if batches.isEmpty {
         // Only a hand can have written it: kept, it would come back every minute.
         logger.error(
           "dropping an entry of \(keys.ended) that is no ended run", metadata: ["entry": "\(value)"]
         )
-        _ = try await call("archive", [0, 0, 1] + name + [run], now: now)
+        _ = try await call("archive", [0, 0, 1] + name, now: now)
       } else {
-        ended.append(Ended(name: name + [run], batches: batches))
+        ended.append(Ended(name: name, batches: batches))
       }
     }
     return ended

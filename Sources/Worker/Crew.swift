@@ -107,7 +107,11 @@ struct Crew: Sendable {
   private func serve() async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
-        await cancelWhenGracefulShutdown { await fetch { runner.start($0) } }
+        await cancelWhenGracefulShutdown {
+          await withTaskExecutorPreference(RedisExecutor.shared) {
+            await fetch { runner.start($0) }
+          }
+        }
         drain()
         await runner.jobs.untilNone()
       }
@@ -118,12 +122,6 @@ struct Crew: Sendable {
   }
 
   private func fetch(_ submit: @escaping @Sendable (Assignment) -> Void) async {
-    await withTaskExecutorPreference(RedisExecutor.shared) {
-      await fetchAll(submit)
-    }
-  }
-
-  private func fetchAll(_ submit: @escaping @Sendable (Assignment) -> Void) async {
     let ofAdmission = admissionFetchers(submit)
     await withDiscardingTaskGroup { loops in
       loops.addTask {

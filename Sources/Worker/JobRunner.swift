@@ -120,8 +120,7 @@ final class JobRunner: Sendable {
   private func context(for job: StageJob, _ claim: Claim, _ held: HeldLease) -> StageContext {
     return StageContext(
       workerLogger: logger, results: store, queue: queue, claim: claim, held: held,
-      items: Set(job.items.map(\.id)), configuration: configuration,
-      gateLine: gateLine
+      items: Set(job.items.map(\.id)), configuration: configuration, gateLine: gateLine
     ) { [state] in
       if held.join({ state.takeSlots(held.list, most: 1) == 1 }) {
         state.endSuspect(looksForMore: true)

@@ -58,7 +58,7 @@ local function note_change(c, operation, updated_at)
   end
 end
 
-local MOVES = { pending = true, processing = true, retrying = true }
+local LIVE = { pending = true, processing = true, retrying = true }
 
 -- The short way of a claim and its like: batches move between the living states, and nothing is derived from how many are
 -- in which.
@@ -66,7 +66,7 @@ local MOVES = { pending = true, processing = true, retrying = true }
 local function commit_moves(c, operation, change)
   local sum, moves = 0, 0
   for field, by in pairs(change) do
-    if not MOVES[field] then return false end
+    if not LIVE[field] then return false end
     sum, moves = sum + by, moves + 1
   end
   -- Without any change a recount wants everything derived anew.

@@ -1,6 +1,5 @@
 -- Whether the record of a batch can be worked with. Shared by the functions.
 
-local LIVE = { pending = true, processing = true, retrying = true }
 local COUNTERS = { 'run', 'attempt', 'items_total', 'items_done', 'items_failed', 'retry_count', 'crashes',
   'item_errors', 'number' }
 local STAMP = '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$'
