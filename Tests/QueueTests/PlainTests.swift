@@ -114,4 +114,33 @@ import Testing
     #expect(try await bench.field("batch:a", "status") == "processing")
     #expect(try await bench.field("output:a", "extraction") == nil)
   }
+
+  /// Its reply was lost, and nothing but the short way has touched the batch.
+  @Test(arguments: [1, 2, 3]) func theWordOfAStageMayBeSaidAgain(stage: Int) async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a","operation":"o"}"#)
+    var claim = try #require(try await bench.claim().first)
+    func finish() async throws -> Queue.Finished? {
+      try await bench.queue.finish(
+        [.init(claim: claim, output: .integer(1), goesOn: true)],
+        leaseMilliseconds: QueueBench.lease, now: Self.start + 5
+      ).first
+    }
+    for _ in 1..<stage {
+      if case .next(let next)? = try await finish() { claim = next }
+    }
+    func everything() async throws -> [String] {
+      let record = try await bench.queue.client.call(["HGETALL", "batchd:batch:a"]).array ?? []
+      let fields = stride(from: 0, to: record.count - 1, by: 2)
+        .map { "\(record[$0].text ?? "")=\(record[$0 + 1].text ?? "")" }
+        .filter { !$0.hasPrefix("plain=") }
+      let others = try await bench.backup().filter { $0.key != "batchd:batch:a" }
+      return fields + others.map { "\($0.key)=\($0.value)" }.sorted()
+    }
+    let first = try #require(try await finish())
+    let before = try await everything()
+    #expect("\(try #require(try await finish()))" == "\(first)")
+    #expect(try await everything() == before)
+  }
 }

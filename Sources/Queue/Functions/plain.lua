@@ -6,6 +6,7 @@
 --   in the first list   'RUN ADMITTED_MS'
 --   in a later one      'FENCE STARTED_MS RUN ADMITTED_MS', the fence of the lease before
 --   under a lease       'FENCE STAGE STARTED_MS RUN ADMITTED_MS'
+--   ended               'ended RUN ADMITTED_MS', no lease: a repeated finish must not find one
 -- All below 64 bytes, or Redis would not keep the hash compact.
 
 local function plain_text(c, run)
@@ -76,8 +77,8 @@ end
 local function plain_end(c, id, b, mark)
   c.unleased[#c.unleased + 1] = id
   become(c, b, 'completed')
-  call('HSET', b.key, 'status', 'completed', 'place', '', 'settled', mark .. 'ended', 'finished_at', c.at,
-    'updated_at', c.at)
+  call('HSET', b.key, 'status', 'completed', 'place', '', 'settled', mark .. 'ended', 'plain', 'ended ' .. b.plain,
+    'finished_at', c.at, 'updated_at', c.at)
   tell_store_together(c, id, b)
   stat(c, 'completed')
   event_together(c, 'ended', id, b, 'status', 'completed')

@@ -1,8 +1,8 @@
 /// Which move comes next: by seed, and by what the state makes interesting.
 extension Simulation {
-  func choose(using random: inout SeededGenerator) -> Move {
+  func choose(among batches: ClosedRange<Int>, using random: inout SeededGenerator) -> Move {
     var moves: [(weight: Int, deed: Move.Deed)] = []
-    clients(&moves, &random)
+    clients(batches, &moves, &random)
     processes(&moves, &random)
     surroundings(&moves, &random)
     for at in workers.indices where workers[at].isFree { calls(of: at, &moves, &random) }
@@ -17,9 +17,10 @@ extension Simulation {
   }
 
   private func clients(
-    _ moves: inout [(weight: Int, deed: Move.Deed)], _ random: inout SeededGenerator
+    _ batches: ClosedRange<Int>, _ moves: inout [(weight: Int, deed: Move.Deed)],
+    _ random: inout SeededGenerator
   ) {
-    let batch = Int.random(in: 1...World.batchCount, using: &random)
+    let batch = Int.random(in: batches, using: &random)
     let delayed = Int.random(in: 0..<8, using: &random) == 0
     let isKnown = picture.batches["b\(batch)"] != nil
     moves.append((isKnown ? 4 : 16, .enqueue(batch: batch, rerun: isKnown, delayed: delayed)))

@@ -22,7 +22,7 @@ struct History {
     var made: [Move] = []
     await run(&simulation) { simulation in
       for _ in 0..<Self.length {
-        let move = simulation.choose(using: &random)
+        let move = simulation.choose(among: World.batches(seed: seed), using: &random)
         made.append(move)
         try await simulation.perform(move)
       }

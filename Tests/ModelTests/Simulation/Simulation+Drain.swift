@@ -34,7 +34,6 @@ extension Simulation {
   private mutating func serve(by at: Int) async throws {
     for other in workers.indices { _ = try await carryOut(Move(.beat(other))) }
     _ = try await carryOut(Move(.admit(at)))
-    _ = try await carryOut(Move(.tick(at)))
     for stage in World.stages.indices {
       let list = "w:\(World.stages[stage])"
       if !picture.members("suspects:\(list)").isEmpty {
@@ -46,15 +45,27 @@ extension Simulation {
         _ = try await carryOut(Move(.claim(at, stage: stage, suspects: false, most: 10)))
       }
       for batch in workers[at].tokens.keys.sorted() {
-        _ = try await carryOut(Move(.act(at, batch: batch, .finish(goesOn: false))))
+        try await finish(batch, by: at, goesOn: false)
       }
     }
     for other in workers.indices {
       for batch in workers[other].tokens.keys.sorted() {
-        _ = try await carryOut(Move(.act(other, batch: batch, .finish(goesOn: true))))
+        try await finish(batch, by: other, goesOn: true)
       }
     }
+    // Last, for its patrol looks at everything: from then on no batch goes the short way (plain.lua).
+    _ = try await carryOut(Move(.tick(at)))
     _ = try await carryOut(Move(.outbox(at, dies: false)))
     try await look()
+  }
+
+  /// The last word of a batch is said twice, as if its reply had been lost. Not those before: whoever repeats one has
+  /// left the short way (plain.lua).
+  private mutating func finish(_ batch: String, by at: Int, goesOn: Bool) async throws {
+    guard let token = workers[at].tokens[batch] else { return }
+    let act = Move.Act.finish(goesOn: goesOn)
+    if try await carryOut(Move(.act(at, batch: batch, act))) == "ended" {
+      _ = try await send(.act(token, act), by: at, lost: false, isZombie: true)
+    }
   }
 }

@@ -4,7 +4,6 @@ import Redis
 enum World {
   static let stages = ["setup", "extraction", "validation"]
   static let counted = "extraction"
-  static let batchCount = 6
   /// Milliseconds; the daemon's own defaults.
   static let lease = 15_000
   static let quiet = 12_000
@@ -19,7 +18,10 @@ enum World {
     batch <= 3 ? "A" : batch == 4 ? "B" : ""
   }
 
-  static func items(of batch: Int) -> Int { [2, 0, 1, 2, 1, 0][batch - 1] }
+  static func items(of batch: Int) -> Int { batch < 6 ? [2, 0, 1, 2, 1][batch - 1] : 0 }
+
+  /// Those that a seed deals with: to b6 to b9 nothing happens but their stages (plain.lua).
+  static func batches(seed: UInt64) -> ClosedRange<Int> { seed % 2 == 0 ? 1...6 : 4...9 }
 
   /// What a client pushes: opaque to the functions, so a short text instead of JSON.
   struct Entry {
