@@ -48,4 +48,16 @@ import Testing
     let new = try await bench.claim(count: 2).map(\.lease)
     #expect(new.map(\.fence).min()! > old.map(\.fence).max()!)
   }
+
+  @Test func oneAnswerStaysBoundedAndTheRestKeepsItsOrder() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let payload = String(repeating: "x", count: 400_000)
+    let ids = (10..<50).map { "b\($0)" }
+    for id in ids { try await bench.admit(#"{"id":"\#(id)","payload":"\#(payload)"}"#) }
+    // Sixteen envelopes are read at once, until eight mebibytes are passed.
+    #expect(try await bench.claim(count: 40).map(\.lease.batch) == Array(ids[..<32]))
+    #expect(try await bench.list("queue:demo:extraction").reversed() == Array(ids[32...]))
+    #expect(try await bench.claim(count: 40).map(\.lease.batch) == Array(ids[32...]))
+  }
 }

@@ -173,6 +173,25 @@ import Testing
     #expect(ended.flatMap(\.batches).map(\.batch) == ["a"])
   }
 
+  @Test func theOutboxGivesSomeMoreThanWasAskedForAtMost() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    for id in 1...20 {
+      try await bench.admit(#"{"id":"b\#(id)"}"#)
+      _ = try await bench.fcall("cancel", [.text("b\(id)"), .integer(Self.start)])
+    }
+    var given = 0
+    for expected in [8, 8, 4] {
+      let ended = try await bench.queue.outbox(count: 7, now: Self.start)
+      #expect(ended.count == expected)
+      given += ended.count
+      // What it took and did not acknowledge comes first.
+      #expect(try await bench.queue.outbox(count: 7, now: Self.start).count == expected)
+      try await bench.queue.archive(ended, now: Self.start)
+    }
+    #expect(given == 20)
+  }
+
   @Test func aRejectedIdIsKeptAsLongAsAnyOther() async throws {
     let bench = try await QueueBench()
     try await bench.register()

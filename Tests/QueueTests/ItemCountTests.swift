@@ -46,4 +46,19 @@ import Testing
     #expect(try await checkpoint(bench, claim.lease, "validation", later) == "held")
     #expect(try await counts() == ["2", "1", "2", "1"])
   }
+
+  @Test func anEarlierStageChangesNoCount() async throws {
+    let bench = try await QueueBench()
+    try await bench.register(counts: .validation)
+    try await bench.admit(#"{"id":"a","items":["i","j"]}"#)
+    var claim = try await bench.claim()[0]
+    for counted in ["0", "2"] {
+      let answers = try await bench.queue.finish(
+        [.init(claim: claim, output: nil, goesOn: true)], leaseMilliseconds: QueueBench.lease,
+        now: QueueBench.start)
+      #expect(try await bench.field("batch:a", "items_done") == counted)
+      #expect(try await bench.field("progress:a", "items_done") == counted)
+      if case .next(let next)? = answers.first { claim = next }
+    }
+  }
 }

@@ -115,6 +115,65 @@ import Testing
     #expect(try await bench.field("output:a", "extraction") == nil)
   }
 
+  /// Its own words with one that differs: the fence is of an older epoch, or the run is another.
+  @Test(arguments: [2, 1], [2, 1])
+  func whoeverDoesNotHoldTheLeaseChangesNothing(epoch: Int, run: Int) async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    let lease = try #require(try await bench.claim().first).lease
+    if epoch == 2 { _ = try await bench.fcall("adopt", [0, "1", .integer(Self.start)]) }
+    let reply = try await bench.fcall(
+      "finish",
+      [
+        .integer(epoch), .integer(QueueBench.lease), 1, "a", .integer(run), "extraction",
+        .text(lease.fence.description), "1", "1", "{}", .integer(Self.start + 1),
+      ])
+    let isHeld = epoch == 1 && run == 1
+    let answer = reply.array?[1]
+    #expect((answer?.array?[0].text ?? answer?.text) == (isHeld ? "next" : "lost"))
+    let stage = try await bench.field("batch:a", "stage")
+    #expect(stage == (isHeld ? "validation" : "extraction"))
+    #expect(try await bench.field("output:a", "extraction") == (isHeld ? "{}" : nil))
+  }
+
+  /// The entry of many runs, of which one began another life meanwhile.
+  @Test func retentionStartsForEachRunOfAnEntry() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let ids = ["a", "b", "c"]
+    for id in ids { try await bench.admit(#"{"id":"\#(id)","operation":"o"}"#) }
+    let finished = try await bench.claim(count: 3).map {
+      Queue.Finish(claim: $0, output: .integer(1), goesOn: true)
+    }
+    var answers = try await bench.queue.finish(
+      finished, leaseMilliseconds: QueueBench.lease, now: Self.start)
+    while case .next? = answers.first {
+      let going = answers.compactMap { answer -> Queue.Finish? in
+        guard case .next(let claim) = answer else { return nil }
+        return .init(claim: claim, output: nil, goesOn: true)
+      }
+      answers = try await bench.queue.finish(
+        going, leaseMilliseconds: QueueBench.lease, now: Self.start)
+    }
+    try await bench.admit(#"{"id":"b","operation":"o","rerun":true}"#, now: Self.start + 5)
+    let told = try await bench.queue.outbox(count: 9, now: Self.start + 10)
+    #expect(told.map { $0.batches.map(\.batch) } == [ids])
+    try await bench.queue.archive(told, now: Self.start + 10)
+    for key in ["batch", "input", "output"] {
+      for id in ids {
+        let expiry = try await bench.queue.client.call([
+          "PEXPIRETIME", .text("batchd:\(key):\(id)"),
+        ]).integer
+        // Of the other life only an output is not there yet.
+        let lives = key == "output" ? -2 : -1
+        let archived = Self.start + 10 + 1_000 * Limits().retentionSeconds
+        #expect(expiry == (id == "b" ? lives : archived), "\(key):\(id)")
+      }
+    }
+    #expect(try await bench.queue.client.call(["XLEN", "batchd:ended"]).integer == 0)
+  }
+
   /// Its reply was lost, and nothing but the short way has touched the batch.
   @Test(arguments: [1, 2, 3]) func theWordOfAStageMayBeSaidAgain(stage: Int) async throws {
     let bench = try await QueueBench()

@@ -46,13 +46,13 @@ final class QueueBench: Sendable {
   /// Registers the pipeline `demo` of three stages.
   func register(
     host: String = "here", boot: String = "1", store: String = "s1", quiet: Int = 3_600_000,
-    now: Int = start
+    counts: Stage = .extraction, now: Int = start
   ) async throws {
     try await queue.register(
       boot: boot, host: host, pid: 7, version: "test", store: store, slots: 4,
       quietMilliseconds: quiet,
       pipelines: [
-        .init(name: "demo", stages: [.extraction, .validation, .persistence], counts: .extraction)
+        .init(name: "demo", stages: [.extraction, .validation, .persistence], counts: counts)
       ], now: now)
     moment.set(now)
   }

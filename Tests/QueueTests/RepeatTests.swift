@@ -32,6 +32,27 @@ import Testing
     #expect(second.array?.dropFirst(2).map { $0.array?[0].text } == ["a", "c"])
   }
 
+  @Test func theIntakeShowsWhatItHoldsAndThenWhatIsNew() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let list: RedisArgument = "batchd:enqueue"
+    func intake(_ count: Int, _ most: Int) async throws -> [String] {
+      let reply = try await bench.fcall(
+        "intake", [1, "w1", .integer(count), .integer(most), Self.now])
+      return (reply.array ?? []).compactMap(\.text)
+    }
+    _ = try await bench.queue.client.call(["LPUSH", list, "one", "two", "three", "longer", "five"])
+    #expect(try await intake(2, 6) == ["one", "two"])
+    #expect(try await intake(2, 6) == ["one", "two"])
+    #expect(try await intake(4, 6) == ["one", "two", "three", "longer"])
+    // What is too long is rejected, whether it came before or comes now; nothing behind it is passed over.
+    _ = try await bench.queue.client.call(["LPUSH", list, "overlong", "seven"])
+    #expect(try await intake(9, 5) == ["one", "two", "three", "five", "seven"])
+    #expect(try await intake(9, 5) == ["one", "two", "three", "five", "seven"])
+    #expect(try await bench.list("intake:w1:enqueue").count == 5)
+    #expect(try await bench.list("rejected").count == 2)
+  }
+
   /// The long way and the short one (plain.lua).
   @Test(arguments: [1, 0])
   func aRepeatedFinishReturnsTheFirstAnswer(items: Int) async throws {

@@ -94,8 +94,9 @@ define('admit', function(p, args)
     refuse('UNREGISTERED', 'no pipeline is registered: ' .. p .. 'pipelines is gone')
   end
   local key, answers = p .. 'intake:' .. args[2] .. ':enqueue', {}
+  local held = n > 0 and call('LRANGE', key, -n, -1) or {}
   for i, entry in ipairs(entries) do
-    if call('LINDEX', key, -1) ~= entry.raw then
+    if held[#held] ~= entry.raw then
       answers[i] = 'gone'
     else
       local reason, id = entry.reason, entry.id
@@ -116,6 +117,7 @@ define('admit', function(p, args)
         reject(c, entry.raw, reason, id)
         answers[i] = 'rejected'
       end
+      held[#held] = nil
       call('RPOP', key)
     end
   end

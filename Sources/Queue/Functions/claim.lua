@@ -8,6 +8,7 @@
 --             [items done], [items failed]]
 -- What a claim finds in the list that has another place is stale and dropped.
 local INPUTS_AT_ONCE = 16
+local NONE = {}
 
 local function take_ids(c, worker, list, source, most)
   local ids = {}
@@ -23,7 +24,7 @@ end
 local function describe(c, id, b)
   local input = b.input or call('GET', c.p .. 'input:' .. id) or ''
   if b.plain then
-    return { id, b.run, '1', b.fence, b.operation, '', '0', '0', input, '', '0', {}, {} }
+    return { id, b.run, '1', b.fence, b.operation, '', '0', '0', input, '', '0', NONE, NONE }
   end
   local done, failed = item_lists(c, id, b)
   local cursor = call('HGET', c.p .. 'output:' .. id, 'cursor:' .. b.stage)
@@ -77,7 +78,7 @@ end
 local function behind(c, batches)
   local most = number(c.fence)
   for _, b in ipairs(batches) do
-    most = math.max(most, number(string.match(b.fence or '', '^%d+-(%d+)$')))
+    if b.fence then most = math.max(most, number(string.match(b.fence, '^%d+-(%d+)$'))) end
   end
   return most - number(c.fence)
 end

@@ -61,12 +61,15 @@ local function create(c, e, stages, counts, run)
     enter(c, e.id, b)
   end
   local more = {}
-  for field, value in pairs({ counts = e.items > 0 and counts or nil, account = b.account, priority = b.priority,
-    number = b.number, due_at = b.due_at,
-    plain = not b.account and not b.priority and e.items == 0 and plain_text(c, b.run) or nil }) do
-    more[#more + 1] = field
-    more[#more + 1] = value
+  if not b.account and not b.priority and e.items == 0 then
+    more[1], more[2] = 'plain', plain_text(c, b.run)
+  else
+    for field, value in pairs({ counts = e.items > 0 and counts or nil, account = b.account, priority = b.priority,
+      number = b.number }) do
+      more[#more + 1], more[#more + 2] = field, value
+    end
   end
+  if b.due_at then more[#more + 1], more[#more + 2] = 'due_at', b.due_at end
   -- Redis looks for a field from the front: those that change most come first.
   call('HSET', c.batch .. e.id, 'place', b.place, 'status', 'pending', 'updated_at', c.at, 'stage', b.stage, 'attempt', '0',
     'stages', stages, 'operation', b.operation, 'pipeline', b.pipeline, 'run', b.run, 'retry_count', '0', 'items_total',

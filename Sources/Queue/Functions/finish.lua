@@ -25,12 +25,12 @@ local function open_stages(c, pipeline)
   return known
 end
 
-local function may_go_on(c, b, stage)
+local function may_go_on(c, b, following)
   local known = open_stages(c, b.pipeline)
-  if known[stage] == nil then
-    known[stage] = call('LLEN', queue_key(c, b, stage)) == 0 and not paused_here(c, b.pipeline, stage)
+  if known[following] == nil then
+    known[following] = call('LLEN', queue_key(c, b, following)) == 0 and not paused_here(c, b.pipeline, following)
   end
-  return known[stage] and (not b.account or call('SISMEMBER', c.p .. 'paused', 'account:' .. b.account) == 0)
+  return known[following] and (not b.account or call('SISMEMBER', c.p .. 'paused', 'account:' .. b.account) == 0)
 end
 
 local function answer_next(c, id, b)

@@ -7,21 +7,26 @@ define('intake', function(p, args)
   guard(c, args[1])
   local key = p .. 'intake:' .. args[2] .. ':enqueue'
   local count, most = tonumber(args[3]), tonumber(args[4])
-  for _ = call('LLEN', key) + 1, count do
-    if not call('LMOVE', p .. 'enqueue', key, 'RIGHT', 'LEFT') then break end
-  end
-  local entries, bytes, from_end = {}, 0, 1
-  while from_end <= count and bytes < 8 * 1048576 do
-    local raw = call('LINDEX', key, -from_end)
+  local entries, bytes, held = {}, 0, call('LLEN', key)
+  for _ = 1, count do
+    if bytes >= 8 * 1048576 then break end
+    -- What an earlier call moved stands nearest to the end.
+    local raw
+    if #entries < held then
+      raw = call('LINDEX', key, -1 - #entries)
+    else
+      raw = call('LMOVE', p .. 'enqueue', key, 'RIGHT', 'LEFT')
+      held = held + 1
+    end
     if not raw then break end
     if #raw > most then
       call('LREM', key, -1, raw)
+      held = held - 1
       reject(c, raw, 'entry: ' .. #raw .. ' bytes, the limit is ' .. most
         .. ' (limits.envelope_bytes)')
     else
-      entries[from_end] = raw
+      entries[#entries + 1] = raw
       bytes = bytes + #raw
-      from_end = from_end + 1
     end
   end
   return entries

@@ -17,15 +17,18 @@ end
 local function plain_waiting(c, id, list, stage)
   local key = c.batch .. id
   local v = call('HMGET', key, 'place', 'plain', 'status', 'stage', 'stages', 'operation')
-  if v[1] ~= list or not v[2] or v[4] ~= stage or not (stage_set(v[5] or '') or {})[stage] then return nil end
-  local b = { key = key, plain = v[2], status = v[3], operation = v[6], stage = stage, started_ms = c.now_text }
-  if b.status == 'processing' then
-    b.fence, b.started_ms, b.plain = string.match(v[2], '^(%d+%-%d+) (%d+) (.*)$')
-  elseif b.status ~= 'pending' then
+  if v[1] ~= list or not v[2] or v[4] ~= stage or not (stage_set(v[5] or '') or {})[stage] or not is_common_name(v[6]) then
     return nil
   end
-  b.run = string.match(b.plain or '', '^(%d+) %d+$')
-  return b.run and is_common_name(b.operation) and b or nil
+  -- With the fields that claim adds, for a table that grows costs more.
+  local b = { key = key, plain = v[2], status = v[3], operation = v[6], stage = stage, started_ms = c.now_text, run = false,
+    fence = false, input = false }
+  if b.status == 'processing' then
+    b.fence, b.started_ms, b.plain, b.run = string.match(v[2], '^(%d+%-%d+) (%d+) ((%d+) %d+)$')
+  elseif b.status == 'pending' then
+    b.run = string.match(v[2], '^(%d+) %d+$')
+  end
+  return b.run and b or nil
 end
 
 -- Gives the lease to a batch that plain_waiting found.
@@ -44,11 +47,12 @@ end
 
 -- The batch whose lease the caller holds; nil when it is not plain, or the lease is not held.
 local function plain_held(c, id, run, stage, fence)
-  if string.sub(fence, 1, #c.epoch + 1) ~= c.epoch .. '-' then return nil end
   local key = c.batch .. id
   local v = call('HMGET', key, 'plain', 'operation', 'pipeline', 'stages')
   local lease = fence .. ' ' .. stage .. ' '
-  if not v[1] or string.sub(v[1], 1, #lease) ~= lease then return nil end
+  if not v[1] or string.sub(v[1], 1, #lease) ~= lease or string.sub(fence, 1, #c.epoch + 1) ~= c.epoch .. '-' then
+    return nil
+  end
   local started_ms, waiting, its_run, admitted_ms = string.match(string.sub(v[1], #lease + 1),
     '^(%d+) ((%d+) (%d+))$')
   local following = (stage_set(v[4] or '') or {})[stage]

@@ -1,6 +1,7 @@
 /// What claim and finish of one batch cost Redis at a thousand, a hundred thousand and a million queued.
 enum DepthWorkload {
   private static let sample = 20_000
+  private static let few = 512
 
   static func run(_ settings: BenchSettings) async throws -> [Figure] {
     var figures: [Figure] = []
@@ -18,12 +19,13 @@ enum DepthWorkload {
     return figures
   }
 
-  /// Microseconds within the functions for each batch. A short queue is filled and emptied some times.
+  /// Microseconds within the functions for each batch: the median of some thousand batches at a time, for this machine may
+  /// do other things now and then. A short queue is filled and emptied some times.
   private static func cost(at depth: Int, _ settings: BenchSettings) async throws -> Double {
     try await BenchSite.run(appendOnly: settings.appendOnly) { site in
-      let most = min(Self.sample, 4 * depth)
+      let most = min(Self.sample, 16 * depth)
+      var costs: [Double] = []
       var seen = 0
-      var spent = 0
       var round = 0
       while seen < most {
         var load = BenchSite.Load(count: depth)
@@ -33,20 +35,21 @@ enum DepthWorkload {
         try await worker.stop()
         try await site.resume()
         let bare = Ceiling(connection: site.connection, stage: "persistence", items: 0)
-        let before = try await RedisCounters.read(site.connection)
         var taken = 0
         // Not to the last one: the queue is to stay as deep as it is said to be.
         while taken < min(depth - depth / 4, most) {
-          guard try await bare.step(0) else { break }
-          taken += 64
+          let before = try await RedisCounters.read(site.connection)
+          var few = 0
+          while few < Self.few, try await bare.step(0) { few += 64 }
+          if few == 0 { break }
+          let after = try await RedisCounters.read(site.connection)
+          costs.append(Double(after.callMicroseconds - before.callMicroseconds) / Double(few))
+          taken += few
         }
         seen += taken
-        spent +=
-          try await RedisCounters.read(site.connection).callMicroseconds
-          - before.callMicroseconds
         if seen < most { try await bare.drain() }
       }
-      return Double(spent) / Double(seen)
+      return costs.sorted()[costs.count / 2]
     }
   }
 }
