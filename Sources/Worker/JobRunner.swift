@@ -42,7 +42,7 @@ final class JobRunner: Sendable {
   private func run(_ assignment: Assignment, _ task: JobTask) async {
     var current: Assignment? = assignment
     while let assignment = current {
-      let claim = assignment.claim
+      let claim = assignment.claim.read()
       guard let definition = definitions[claim.list] else { break }
       let held = HeldLease(
         claim, sent: assignment.sent, leaseMilliseconds: configuration.leaseMilliseconds)
