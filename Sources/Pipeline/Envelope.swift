@@ -66,9 +66,12 @@ extension Envelope {
     }
   }
 
-  /// What a handler needs of an envelope that was checked at its admission.
+  /// What a handler needs of an envelope.
+  public typealias Work = (items: [Item]?, payload: JSON?)
+
+  /// Reads it from an envelope that was checked at its admission.
   /// - Throws: `EnvelopeError` when it cannot be read any more.
-  public static func work(parsing bytes: [UInt8]) throws -> (items: [Item]?, payload: JSON?) {
+  public static func work(parsing bytes: [UInt8]) throws -> Work {
     guard let json = try? JSON(parsing: bytes), case .object(let members) = json else {
       throw EnvelopeError(field: "entry", reason: "not a JSON object in UTF-8")
     }

@@ -17,20 +17,10 @@ public struct Claim: Sendable {
   /// Item ids done in this stage, and failed for good in any.
   public let done: Set<String>
   public let failed: Set<String>
-  private(set) var work: Result<(items: [Item]?, payload: JSON?), any Error>?
-
-  /// The claim with its envelope read, once for all the stages of its lease.
-  public func read() -> Claim {
-    guard work == nil else { return self }
-    var read = self
-    read.work = Result { try Envelope.work(parsing: input) }
-    return read
-  }
 
   /// The stage job, with the items that are still to do.
-  /// - Throws: `EnvelopeError` when the stored envelope cannot be read.
-  public func job() throws -> StageJob {
-    let work = try work?.get() ?? Envelope.work(parsing: input)
+  /// - Parameter work: of the envelope, the same for all the stages of a lease.
+  public func job(of work: Envelope.Work) -> StageJob {
     let open =
       done.isEmpty && failed.isEmpty
       ? work.items ?? []
@@ -50,7 +40,7 @@ public struct Claim: Sendable {
       lease: Lease(batch: lease.batch, run: lease.run, stage: stage, fence: lease.fence),
       list: StageList(pipeline: list.pipeline, stage: stage), attempt: 1, operation: operation,
       account: account, number: number, input: input, cursor: cursor, isAlone: false, done: done,
-      failed: failed, work: work)
+      failed: failed)
   }
 }
 

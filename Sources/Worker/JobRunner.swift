@@ -40,16 +40,18 @@ final class JobRunner: Sendable {
   }
 
   private func run(_ assignment: Assignment, _ task: JobTask) async {
+    // Once for all the stages of the lease.
+    let work = Result { try Envelope.work(parsing: assignment.claim.input) }
     var current: Assignment? = assignment
     while let assignment = current {
-      let claim = assignment.claim.read()
+      let claim = assignment.claim
       guard let definition = definitions[claim.list] else { break }
       let held = HeldLease(
         claim, sent: assignment.sent, leaseMilliseconds: configuration.leaseMilliseconds)
       state.insert(held)
       // What arrives after the drain has begun was not there to be told.
       if state.isDraining, definition.onDrain != .finish { held.cancel(.draining) }
-      guard let verdict = await attempt(claim, definition, held, task) else {
+      guard let verdict = await attempt(claim, work, definition, held, task) else {
         state.abandon(claim.list, -1)
         return free(held)
       }
@@ -100,10 +102,11 @@ final class JobRunner: Sendable {
 
   /// - Returns: how it ended; nil when it was given up before.
   private func attempt(
-    _ claim: Claim, _ definition: StageDefinition, _ held: HeldLease, _ task: JobTask
+    _ claim: Claim, _ work: Result<Envelope.Work, any Error>, _ definition: StageDefinition,
+    _ held: HeldLease, _ task: JobTask
   ) async -> Verdict? {
     do {
-      let job = try claim.job()
+      let job = try claim.job(of: work.get())
       // The claim may have been on its way for longer than its lease.
       try held.require()
       held.start(

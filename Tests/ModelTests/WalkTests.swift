@@ -12,9 +12,7 @@ struct WalkTests {
   func realFunctionsAgree() async throws {
     let functions = try await FunctionServer()
     let connection = functions.connection
-    let seed =
-      ProcessInfo.processInfo.environment["BATCHD_SEED"].flatMap { UInt64($0) }
-      ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    let seed = SeededGenerator.chosenSeed()
     print("\(Self.walks) walks from BATCHD_SEED=\(seed)")
     var failed = 0
     for walk in 0..<Self.walks where failed < 3 {
@@ -72,6 +70,12 @@ struct SeededGenerator: RandomNumberGenerator {
   private var state: UInt64
 
   init(seed: UInt64) { state = seed }
+
+  /// BATCHD_SEED, or one at random.
+  static func chosenSeed() -> UInt64 {
+    ProcessInfo.processInfo.environment["BATCHD_SEED"].flatMap { UInt64($0) }
+      ?? UInt64.random(in: 0...UInt64(UInt32.max))
+  }
 
   mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15

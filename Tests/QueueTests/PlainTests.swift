@@ -36,17 +36,20 @@ import Testing
     #expect(claim.lease.fence.counter == 2)
     var seen: [String] = []
     for key in ["batch:a", "progress:o", "output:a", "stats"] {
-      let reply = try await bench.queue.client.call(["HGETALL", .text("batchd:\(key)")])
-      let flat = (reply.array ?? []).compactMap(\.text)
-      seen += stride(from: 0, to: flat.count - 1, by: 2).map {
-        "\(key) \(flat[$0])=\(flat[$0 + 1])"
-      }
-      .filter { !$0.hasPrefix("batch:a plain=") }.sorted()
+      seen += try await fields(of: key, bench).map { "\(key) \($0)" }
     }
     let told = try await bench.queue.outbox(count: 9, now: Self.start + 70)
     seen.append("\(told.flatMap(\.batches))")
     let leases = try await bench.queue.client.call(["ZCARD", "batchd:leases"])
     return seen + ["leases \(leases.integer ?? -1)"]
+  }
+
+  /// Of a hash, but for `plain`, in which the two ways differ.
+  private func fields(of key: String, _ bench: QueueBench) async throws -> [String] {
+    let reply = try await bench.queue.client.call(["HGETALL", .text("batchd:\(key)")])
+    let flat = (reply.array ?? []).compactMap(\.text)
+    return stride(from: 0, to: flat.count - 1, by: 2).map { "\(flat[$0])=\(flat[$0 + 1])" }
+      .filter { !$0.hasPrefix("plain=") }.sorted()
   }
 
   @Test func bothWaysLeaveTheSameRecord() async throws {
@@ -142,19 +145,13 @@ import Testing
     let bench = try await QueueBench()
     try await bench.register()
     let ids = ["a", "b", "c"]
-    for id in ids { try await bench.admit(#"{"id":"\#(id)","operation":"o"}"#) }
-    let finished = try await bench.claim(count: 3).map {
-      Queue.Finish(claim: $0, output: .integer(1), goesOn: true)
-    }
-    var answers = try await bench.queue.finish(
-      finished, leaseMilliseconds: QueueBench.lease, now: Self.start)
-    while case .next? = answers.first {
-      let going = answers.compactMap { answer -> Queue.Finish? in
-        guard case .next(let claim) = answer else { return nil }
-        return .init(claim: claim, output: nil, goesOn: true)
-      }
-      answers = try await bench.queue.finish(
-        going, leaseMilliseconds: QueueBench.lease, now: Self.start)
+    try await bench.admit(ids.map { #"{"id":"\#($0)","operation":"o"}"# })
+    var claims = try await bench.claim(count: 3)
+    while !claims.isEmpty {
+      claims = try await bench.queue.finish(
+        claims.map { .init(claim: $0, output: .integer(1), goesOn: true) },
+        leaseMilliseconds: QueueBench.lease, now: Self.start
+      ).compactMap { if case .next(let next) = $0 { next } else { nil } }
     }
     try await bench.admit(#"{"id":"b","operation":"o","rerun":true}"#, now: Self.start + 5)
     let told = try await bench.queue.outbox(count: 9, now: Self.start + 10)
@@ -190,12 +187,9 @@ import Testing
       if case .next(let next)? = try await finish() { claim = next }
     }
     func everything() async throws -> [String] {
-      let record = try await bench.queue.client.call(["HGETALL", "batchd:batch:a"]).array ?? []
-      let fields = stride(from: 0, to: record.count - 1, by: 2)
-        .map { "\(record[$0].text ?? "")=\(record[$0 + 1].text ?? "")" }
-        .filter { !$0.hasPrefix("plain=") }
       let others = try await bench.backup().filter { $0.key != "batchd:batch:a" }
-      return fields + others.map { "\($0.key)=\($0.value)" }.sorted()
+      return try await fields(of: "batch:a", bench)
+        + others.map { "\($0.key)=\($0.value)" }.sorted()
     }
     let first = try #require(try await finish())
     let before = try await everything()

@@ -66,10 +66,14 @@ final class QueueBench: Sendable {
   /// Pushes and admits envelopes.
   @discardableResult
   func admit(_ envelopes: String..., now: Int = start) async throws -> [Queue.Admission] {
-    for envelope in envelopes {
-      _ = try await queue.client.call(["LPUSH", "batchd:enqueue", .text(envelope)])
-    }
-    let entries = try await queue.intake(count: 1_000, now: now)
+    try await admit(envelopes, now: now)
+  }
+
+  @discardableResult
+  func admit(_ envelopes: [String], now: Int = start) async throws -> [Queue.Admission] {
+    _ = try await queue.client.call(
+      ["LPUSH", "batchd:enqueue"] + envelopes.map { .text($0) })
+    let entries = try await queue.intake(count: max(1_000, envelopes.count), now: now)
     return try await queue.admit(
       queue.check(entries, defaultPipeline: "demo", now: now), now: now)
   }

@@ -19,7 +19,7 @@ enum DepthWorkload {
     return figures
   }
 
-  /// Microseconds within the functions for each batch: the median of some thousand batches at a time, for this machine may
+  /// Microseconds within the functions for each batch: the median of some hundred batches at a time, for this machine may
   /// do other things now and then. A short queue is filled and emptied some times.
   private static func cost(at depth: Int, _ settings: BenchSettings) async throws -> Double {
     try await BenchSite.run(appendOnly: settings.appendOnly) { site in
@@ -36,15 +36,16 @@ enum DepthWorkload {
         try await site.resume()
         let bare = Ceiling(connection: site.connection, stage: "persistence", items: 0)
         var taken = 0
+        var before = try await RedisCounters.read(site.connection)
         // Not to the last one: the queue is to stay as deep as it is said to be.
         while taken < min(depth - depth / 4, most) {
-          let before = try await RedisCounters.read(site.connection)
-          var few = 0
-          while few < Self.few, try await bare.step(0) { few += 64 }
-          if few == 0 { break }
+          var ended = 0
+          while ended < Self.few, try await bare.step(0) { ended += 64 }
+          if ended == 0 { break }
           let after = try await RedisCounters.read(site.connection)
-          costs.append(Double(after.callMicroseconds - before.callMicroseconds) / Double(few))
-          taken += few
+          costs.append(Double(after.callMicroseconds - before.callMicroseconds) / Double(ended))
+          before = after
+          taken += ended
         }
         seen += taken
         if seen < most { try await bare.drain() }

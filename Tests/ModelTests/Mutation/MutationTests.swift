@@ -17,9 +17,7 @@ struct MutationTests {
     #expect(all.count > 100)
     let fault = try await Self.killer(of: sources)
     try #require(fault == nil, "the unchanged functions do not pass")
-    let base =
-      Self.environment["BATCHD_SEED"].flatMap { UInt64($0) }
-      ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    let base = SeededGenerator.chosenSeed()
     let mutants = Self.choose(from: all, seed: base)
     print("\(mutants.count) of \(all.count) mutants, BATCHD_SEED=\(base)")
     let verdicts = try await Self.judge(mutants)

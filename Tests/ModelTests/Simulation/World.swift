@@ -18,7 +18,7 @@ enum World {
     batch <= 3 ? "A" : batch == 4 ? "B" : ""
   }
 
-  static func items(of batch: Int) -> Int { batch < 6 ? [2, 0, 1, 2, 1][batch - 1] : 0 }
+  static func items(of batch: Int) -> Int { [2, 0, 1, 2, 1, 0, 0, 0, 0][batch - 1] }
 
   /// Those that a seed deals with: to b6 to b9 nothing happens but their stages (plain.lua).
   static func batches(seed: UInt64) -> ClosedRange<Int> { seed % 2 == 0 ? 1...6 : 4...9 }
