@@ -45,8 +45,33 @@ public struct Claim: Sendable {
 }
 
 extension Claim {
-  /// Reads BATCH of batchd_claim's reply.
-  init(reply value: RedisValue, list: StageList) throws {
+  /// Reads the batches of batchd_claim's reply.
+  static func all(_ reply: ArraySlice<RedisValue>, list: StageList) throws -> [Claim] {
+    var claims: [Claim] = []
+    var rest = reply
+    while let first = rest.popFirst() {
+      guard let text = first.text else {
+        claims.append(try Claim(reply: first, list: list))
+        continue
+      }
+      claims.append(try Claim(plain: text, input: rest.popFirst()?.bytes, list: list))
+    }
+    return claims
+  }
+
+  /// A plain batch: 'ID RUN FENCE OPERATION'.
+  private init(plain text: String, input: [UInt8]?, list: StageList) throws {
+    let parts = text.split(separator: " ")
+    guard parts.count == 4, let run = Int(parts[1]), let fence = Fence(parts[2]), let input else {
+      throw QueueError.unreadable("batchd_claim", .status(text))
+    }
+    self.init(
+      lease: Lease(batch: String(parts[0]), run: run, stage: list.stage, fence: fence), list: list,
+      attempt: 1, operation: String(parts[3]), account: nil, number: 0, input: input, cursor: [],
+      isAlone: false, done: [], failed: [])
+  }
+
+  private init(reply value: RedisValue, list: StageList) throws {
     guard let parts = value.array, parts.count == 13, let id = parts[0].text,
       let run = parts[1].text.flatMap({ Int($0) }),
       let attempt = parts[2].text.flatMap({ Int($0) }),

@@ -31,13 +31,13 @@ extension Queue {
       "claim",
       [
         .text(worker), .text(request), .text(list.pipeline), .text(list.stage.rawValue),
-        .text(source.rawValue), .integer(count), .integer(leaseMilliseconds),
+        .text(source.rawValue), .integer(count), .integer(leaseMilliseconds), "short",
       ], now: now)
     guard let parts = reply.array, parts.count >= 2, let state = parts[0].text else {
       throw QueueError.unreadable("batchd_claim", reply)
     }
     if state == "paused" { return .paused }
-    let claims = try parts.dropFirst(2).map { try Claim(reply: $0, list: list) }
+    let claims = try Claim.all(parts.dropFirst(2), list: list)
     let fences = claims.map(\.lease.fence)
     if let least = fences.min(), least <= known {
       logger.warning(

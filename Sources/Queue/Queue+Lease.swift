@@ -78,6 +78,7 @@ extension Queue {
       arguments.append(job.output == nil ? "0" : "1")
       arguments.append(.bytes(job.output?.bytes ?? []))
     }
+    arguments.append("short")
     let reply = try await call("finish", arguments, now: now)
     guard let parts = reply.array, parts.count == finished.count + 1 else {
       throw QueueError.unreadable("batchd_finish", reply)
@@ -94,8 +95,14 @@ extension Queue {
       case "queued": return .queued
       case "ended": return .ended
       case "lost": return .lost
-      default: throw QueueError.unreadable("batchd_finish", answer)
+      case let text?:
+        let words = text.split(separator: " ")
+        guard words.count == 2, words[0] == "next", let stage = Stage(rawValue: String(words[1]))
+        else { break }
+        return .next(job.claim.next(stage, done: [], failed: [], cursor: []))
+      case nil: break
       }
+      throw QueueError.unreadable("batchd_finish", answer)
     }
   }
 

@@ -196,4 +196,37 @@ import Testing
     #expect("\(try #require(try await finish()))" == "\(first)")
     #expect(try await everything() == before)
   }
+
+  /// A worker of revision 8 does not ask for the short answers, and reads the long ones.
+  @Test func whoeverDoesNotAskForShortAnswersGetsTheLongOnes() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let envelopes = ["a", "b"].map { #"{"id":"\#($0)","operation":"o"}"# }
+    try await bench.admit(envelopes)
+    func claim(_ more: [RedisArgument]) async throws -> [RedisValue] {
+      let reply = try await bench.fcall(
+        "claim",
+        [
+          1, "w1", .text("1/\(more.count)"), "demo", "extraction", "queue", 1,
+          .integer(QueueBench.lease),
+        ] + more + [.integer(Self.start + 1)])
+      return Array(reply.array?.dropFirst(2) ?? [])
+    }
+    func finish(_ id: String, _ fence: String, _ more: [RedisArgument]) async throws -> RedisValue?
+    {
+      let job: [RedisArgument] = [.text(id), 1, "extraction", .text(fence), "1", "0", ""]
+      let reply = try await bench.fcall(
+        "finish",
+        [1, .integer(QueueBench.lease), 1] + job + more + [.integer(Self.start + 2)])
+      return reply.array?.last
+    }
+    let long = try #require(try await claim([]).first?.array)
+    #expect(long.prefix(9).map(\.text) == ["a", "1", "1", "1-1", "o", "", "0", "0", envelopes[0]])
+    #expect(long.dropFirst(9).map { $0.text ?? "\($0)" } == ["", "0", "array([])", "array([])"])
+    #expect(try await claim(["short"]).map(\.text) == ["b 1 1-2 o", envelopes[1]])
+    let answer = try await finish("a", "1-1", [])?.array ?? []
+    #expect(
+      answer.map { $0.text ?? "\($0)" } == ["next", "validation", "array([])", "array([])", ""])
+    #expect(try await finish("b", "1-2", ["short"])?.text == "next validation")
+  }
 }

@@ -46,13 +46,13 @@ local function forget(c, id, old, e)
   call('DEL', c.p .. 'batch:' .. id, unpack(side_keys(c, id, old)))
 end
 
-local function admit_one(c, raw, e)
+local function admit_one(c, raw, e, is_new)
   local stages, counts = registered(c, e.pipeline)
   if not stages then
     reject(c, raw, 'pipeline: "' .. e.pipeline .. '" is not known; known: ' .. known_pipelines(c), e.id)
     return 'rejected'
   end
-  local old, run = load(c, e.id), 1
+  local old, run = not is_new and load(c, e.id) or nil, 1
   -- A record that cannot be worked with is no reason to ignore the entry: its end, and a new life.
   local why = old and not ENDED[old.status] and old.status ~= 'rejected' and flaw(old)
   if why then condemn(c, e.id, old, why) end
@@ -75,52 +75,94 @@ local function admit_one(c, raw, e)
   return 'admitted'
 end
 
-define('admit', function(p, args)
-  local n, at, epoch = tonumber(args[3]), 4, args[1]
-  local entries = {}
+-- Puts raw entries back into the intake, the oldest first out again.
+local function put_back(key, raws, from)
+  for i = #raws, from, -1 do call('RPUSH', key, raws[i]) end
+end
+
+-- Takes the entries that the intake still holds out of it: each is the oldest when its turn comes, or gone.
+-- -> for each entry whether it was there
+local function take_entries(key, entries)
+  local raws, there, taken = #entries > 0 and call('RPOP', key, #entries) or {}, {}, 0
+  for i, entry in ipairs(entries) do
+    there[i] = raws[taken + 1] == entry.raw
+    if there[i] then taken = taken + 1 end
+  end
+  put_back(key, raws, taken + 1)
+  return there
+end
+
+-- The ids that no batch has, nor another entry before: nobody need look for an old life. Asked for all at once, and for each
+-- when there is one.
+local function new_ids(c, entries)
+  local keys, seen = {}, {}
+  for i, entry in ipairs(entries) do
+    if entry.id and not entry.reason and not seen[entry.id] then
+      seen[entry.id] = i
+      keys[#keys + 1] = c.batch .. entry.id
+    end
+  end
+  for at = 1, #keys, 1000 do
+    if call('EXISTS', unpack(keys, at, math.min(at + 999, #keys))) > 0 then return {} end
+  end
+  return seen
+end
+
+local function entries_of(args, n)
+  local entries, at = {}, 4
   for i = 1, n do
-    local raw, verdict = args[at], args[at + 1]
-    if verdict == 'reject' then
-      entries[i] = { raw = raw, reason = args[at + 2], id = args[at + 3] }
+    if args[at + 1] == 'reject' then
+      entries[i] = { raw = args[at], reason = args[at + 2], id = args[at + 3] }
       at = at + 4
     else
-      entries[i] = { raw = raw, e = args, at = at + 2 }
+      entries[i] = { raw = args[at], id = args[at + 2], at = at + 2 }
       at = at + 11
     end
   end
-  local c = open(p, args[at])
-  guard(c, epoch)
+  return entries, args[at]
+end
+
+-- -> the answer to an entry that was there
+local function answer(c, args, entry, is_new)
+  local reason, id, done = entry.reason, entry.id, nil
+  if not reason then
+    local f = entry.at
+    local moment, moment_text = due(c, args[f + 5])
+    done, reason = attempt(c, admit_one, entry.raw, {
+      id = id, operation = args[f + 1], pipeline = args[f + 2], account = field(args[f + 3]),
+      priority = field(args[f + 4]), due = moment, due_at = moment_text,
+      size = field(args[f + 6]), rerun = args[f + 7] == '1', items = args[f + 8] == '0' and 0 or number(args[f + 8]),
+    }, is_new)
+    if done then return done end
+    reason, id = 'id: what is there under this id is in the way: ' .. reason, nil
+  end
+  reject(c, entry.raw, reason, id)
+  return 'rejected'
+end
+
+define('admit', function(p, args)
+  local entries, given = entries_of(args, tonumber(args[3]))
+  local c = open(p, given)
+  guard(c, args[1])
   if call('HLEN', p .. 'pipelines') == 0 then
     refuse('UNREGISTERED', 'no pipeline is registered: ' .. p .. 'pipelines is gone')
   end
   local key, answers = p .. 'intake:' .. args[2] .. ':enqueue', {}
-  local held = n > 0 and call('LRANGE', key, -n, -1) or {}
-  for i, entry in ipairs(entries) do
-    if held[#held] ~= entry.raw then
-      answers[i] = 'gone'
-    else
-      local reason, id = entry.reason, entry.id
-      if not reason then
-        local f = entry.at
-        id = args[f]
-        local moment, moment_text = due(c, args[f + 5])
-        answers[i], reason = attempt(c, function()
-          return admit_one(c, entry.raw, {
-            id = id, operation = args[f + 1], pipeline = args[f + 2], account = field(args[f + 3]),
-            priority = field(args[f + 4]), due = moment, due_at = moment_text,
-            size = field(args[f + 6]), rerun = args[f + 7] == '1', items = number(args[f + 8]),
-          })
-        end)
-        if reason then reason, id = 'id: what is there under this id is in the way: ' .. reason, nil end
-      end
-      if reason then
-        reject(c, entry.raw, reason, id)
-        answers[i] = 'rejected'
-      end
-      held[#held] = nil
-      call('RPOP', key)
+  local there, new = take_entries(key, entries), new_ids(c, entries)
+  local ok, problem = pcall(function()
+    for i, entry in ipairs(entries) do
+      answers[i] = there[i] and answer(c, args, entry, new[entry.id] == i) or 'gone'
     end
+  end)
+  if not ok then
+    -- What was not answered is not lost.
+    local rest = {}
+    for i = #answers + 1, #entries do
+      if there[i] then rest[#rest + 1] = entries[i].raw end
+    end
+    put_back(key, rest, 1)
   end
   commit(c)
+  if not ok then error(problem, 0) end
   return answers
 end, {})

@@ -49,8 +49,8 @@ define('archive', function(p, args)
   local keep = c.now + args[2]
   local at = integer(keep)
   -- While a record ends with this run, nothing has happened to the batch since (plain.lua); it has no items.
-  local function keep_plain_run(id, run, admitted_ms, operation)
-    local plain, mark = call('HGET', c.batch .. id, 'plain') or '', ' ' .. run .. ' ' .. admitted_ms
+  local function keep_plain_run(id, run, times, operation)
+    local plain, mark = call('HGET', c.batch .. id, 'plain') or '', ' ' .. run .. ' ' .. times
     if string.sub(plain, -#mark) ~= mark then return keep_run(id, run) end
     call('PEXPIREAT', c.batch .. id, at)
     call('PEXPIREAT', c.p .. 'input:' .. id, at)
@@ -66,9 +66,9 @@ define('archive', function(p, args)
       keep_run(id, run)
     elseif fields ~= false then
       runs = 0
-      for one, its_run, admitted_ms in string.gmatch(id, '(%S+) (%d+) (%d+) %d+') do
+      for one, its_run, times in string.gmatch(id, '(%S+) (%d+) (%d+ %d+)') do
         runs = runs + 1
-        if fields then keep_plain_run(one, its_run, admitted_ms, fields[6]) else keep_run(one, its_run) end
+        if fields then keep_plain_run(one, its_run, times, fields[6]) else keep_run(one, its_run) end
       end
     end
     if fields then archived = archived + runs end

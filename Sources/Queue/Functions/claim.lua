@@ -1,11 +1,11 @@
 -- batchd_claim: up to COUNT batches of one list, each with a fence and a lease.
--- FCALL batchd_claim 1 PREFIX EPOCH WORKER REQUEST PIPELINE STAGE SOURCE COUNT LEASE_MS [NOW]
+-- FCALL batchd_claim 1 PREFIX EPOCH WORKER REQUEST PIPELINE STAGE SOURCE COUNT LEASE_MS ['short'] [NOW]
 --   SOURCE   'queue': the worker's intake first, then the list; 'suspects': one that runs alone
 --   REQUEST  'LANE/ID', an id of this call: the same request gets the same answer, for its first reply may have been lost.
 --            LANE ('1', '2', '3', 'suspects') names those of a worker's calls of which one at most is under way
 -- -> [STATE, NOW, BATCH...]; STATE 'open' or 'paused' (what the intake held went back);
 --    BATCH = [id, run, attempt, fence, operation, account, number, items_total, input, cursor, alone,
---             [items done], [items failed]]
+--             [items done], [items failed]]; with 'short' a plain batch is two texts instead: 'ID RUN FENCE OPERATION', input
 -- What a claim finds in the list that has another place is stale and dropped.
 local INPUTS_AT_ONCE = 16
 local NONE = {}
@@ -23,9 +23,7 @@ end
 
 local function describe(c, id, b)
   local input = b.input or call('GET', c.p .. 'input:' .. id) or ''
-  if b.plain then
-    return { id, b.run, '1', b.fence, b.operation, '', '0', '0', input, '', '0', NONE, NONE }
-  end
+  if b.plain then return { id, b.run, '1', b.fence, b.operation, '', '0', '0', input, '', '0', NONE, NONE } end
   local done, failed = item_lists(c, id, b)
   local cursor = call('HGET', c.p .. 'output:' .. id, 'cursor:' .. b.stage)
   return { id, b.run, b.attempt, b.fence, b.operation, b.account or '', b.number or '0',
@@ -105,7 +103,8 @@ end
 
 define('claim', function(p, args)
   local epoch, worker, request, pipeline, stage, source, most, lease_ms = unpack(args, 1, 8)
-  local c = open(p, args[9])
+  local short, given = short_answer(args, 9)
+  local c = open(p, given)
   guard(c, epoch)
   local list = pipeline .. ':' .. stage
   local claimed = claimed_key(c, worker, list, string.match(request, '^(%w+)/'))
@@ -118,8 +117,10 @@ define('claim', function(p, args)
   local source_key, some_paused = p .. source .. ':' .. list, call('EXISTS', p .. 'paused') == 1
   local ids, batches, met = {}, {}, {}
   for _, id in ipairs(take_ids(c, worker, list, source, tonumber(most))) do
-    local whole = is_name(id) and not met[id]
-    local b = whole and not some_paused and plain_waiting(c, id, source_key, stage) or whole and load(c, id)
+    local b
+    if not met[id] and #id <= 128 then
+      b = not some_paused and plain_waiting(c, id, source_key, stage) or is_name(id) and load(c, id)
+    end
     -- A stale id and its successor may stand in one list: the first is the batch, the second is dropped. One that came
     -- into the list of another stage by hand is put right by tick.
     local is_here = b and (b.plain or (b.place == source_key and living(b)))
@@ -143,8 +144,14 @@ define('claim', function(p, args)
     local expiry = integer(c.now + lease_ms)
     for i, id in ipairs(ids) do
       lease(c, id, batches[i], fence + i, expiry, worker, source == 'suspects' and '1' or '0')
-      kept[i + 1] = id .. '=' .. batches[i].fence
-      reply[i + 2] = describe(c, id, batches[i])
+      local b = batches[i]
+      kept[i + 1] = id .. '=' .. b.fence
+      if short and b.plain then
+        reply[#reply + 1] = id .. ' ' .. b.run .. ' ' .. b.fence .. ' ' .. b.operation
+        reply[#reply + 1] = b.input
+      else
+        reply[#reply + 1] = describe(c, id, b)
+      end
     end
     -- Long after the lease nobody asks again.
     call('SET', claimed, table.concat(kept, ' '), 'PX', 10 * lease_ms)

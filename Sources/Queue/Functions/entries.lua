@@ -38,19 +38,12 @@ local function join_account(c, b, e)
 end
 
 -- Creates a batch from typed fields `e` (id, operation, pipeline, account, priority, due, size, items, raw),
--- which the caller has checked against the registered pipelines. `run` is its life.
+-- which the caller has checked against the registered pipelines. `run` is its life. Counts it last: until then it may fail.
 local function create(c, e, stages, counts, run)
   local b = {
-    status = 'pending', stage = string.match(stages, '[^,]+'), run = integer(run), pipeline = e.pipeline,
-    operation = e.operation, account = e.account, priority = e.priority,
+    status = 'pending', stage = string.match(stages, '^%l+'), run = run == 1 and '1' or integer(run), pipeline = e.pipeline,
+    operation = e.operation, account = e.account, priority = e.priority, place = false,
   }
-  count(c, b.operation, 'total', 1)
-  count(c, b.operation, 'pending', 1)
-  if e.items > 0 then count(c, b.operation, 'items_total', e.items) end
-  if e.operation ~= e.id and not e.member then
-    local members = c.members[e.operation] or {}
-    c.members[e.operation], members[#members + 1] = members, e.id
-  end
   if e.size then call('HSET', c.p .. 'progress:' .. e.operation, 'size', e.size) end
   if b.account then join_account(c, b, e) end
   call('SET', c.p .. 'input:' .. e.id, e.raw)
@@ -60,20 +53,25 @@ local function create(c, e, stages, counts, run)
   else
     enter(c, e.id, b)
   end
-  local more = {}
-  if not b.account and not b.priority and e.items == 0 then
-    more[1], more[2] = 'plain', plain_text(c, b.run)
+  -- Redis looks for a field from the front: those that are read and changed most come first.
+  if not b.account and not b.priority and e.items == 0 and b.place ~= c.delayed then
+    call('HSET', c.batch .. e.id, 'plain', plain_text(c, b.run), 'place', b.place, 'stage', b.stage, 'status', 'pending',
+      'updated_at', c.at, 'operation', b.operation, 'pipeline', b.pipeline, 'stages', stages, 'attempt', '0', 'run', b.run,
+      'retry_count', '0', 'items_total', '0', 'items_done', '0', 'items_failed', '0', 'admitted_at', c.at)
   else
+    local more = {}
     for field, value in pairs({ counts = e.items > 0 and counts or nil, account = b.account, priority = b.priority,
-      number = b.number }) do
+      number = b.number, due_at = b.due_at }) do
       more[#more + 1], more[#more + 2] = field, value
     end
+    call('HSET', c.batch .. e.id, 'place', b.place, 'status', 'pending', 'updated_at', c.at, 'stage', b.stage, 'attempt', '0',
+      'stages', stages, 'operation', b.operation, 'pipeline', b.pipeline, 'run', b.run, 'retry_count', '0', 'items_total',
+      integer(e.items), 'items_done', '0', 'items_failed', '0', 'admitted_at', c.at, unpack(more))
   end
-  if b.due_at then more[#more + 1], more[#more + 2] = 'due_at', b.due_at end
-  -- Redis looks for a field from the front: those that change most come first.
-  call('HSET', c.batch .. e.id, 'place', b.place, 'status', 'pending', 'updated_at', c.at, 'stage', b.stage, 'attempt', '0',
-    'stages', stages, 'operation', b.operation, 'pipeline', b.pipeline, 'run', b.run, 'retry_count', '0', 'items_total',
-    integer(e.items), 'items_done', '0', 'items_failed', '0', 'admitted_at', c.at, unpack(more))
+  if e.operation ~= e.id and not e.member then push_later(c.members, c.p .. 'members:' .. e.operation, e.id) end
+  count(c, b.operation, 'total', 1)
+  count(c, b.operation, 'pending', 1)
+  if e.items > 0 then count(c, b.operation, 'items_total', e.items) end
   stat(c, 'admitted')
   event_together(c, 'admitted', e.id, b)
 end

@@ -1,8 +1,8 @@
 -- batchd_finish: settles stage jobs that are done, many at once.
--- FCALL batchd_finish 1 PREFIX EPOCH LEASE_MS N {ID RUN STAGE FENCE GO_ON HAS_OUTPUT OUTPUT}*N [NOW]
+-- FCALL batchd_finish 1 PREFIX EPOCH LEASE_MS N {ID RUN STAGE FENCE GO_ON HAS_OUTPUT OUTPUT}*N ['short'] [NOW]
 --   GO_ON  '1' when the caller serves the next stage and has a slot for it
 -- -> [NOW, ANSWER*N]; ANSWER 'queued' (next stage, in its list), 'ended', 'lost' (nothing was done) or, when the
---    lease goes on, ['next', STAGE, [items done], [items failed], CURSOR]
+--    lease goes on, ['next', STAGE, [items done], [items failed], CURSOR]; of a plain batch, with 'short', 'next STAGE'
 -- The lease goes on without a trip through the list when nobody waits there and nothing is paused. A repeat,
 -- keyed (run, stage, fence), returns the first answer.
 local function count_rest(c, b)
@@ -28,7 +28,8 @@ end
 local function may_go_on(c, b, following)
   local known = open_stages(c, b.pipeline)
   if known[following] == nil then
-    known[following] = call('LLEN', queue_key(c, b, following)) == 0 and not paused_here(c, b.pipeline, following)
+    local key = queue_key(c, b, following)
+    known[following] = not c.queued[key] and call('LLEN', key) == 0 and not paused_here(c, b.pipeline, following)
   end
   return known[following] and (not b.account or call('SISMEMBER', c.p .. 'paused', 'account:' .. b.account) == 0)
 end
@@ -92,7 +93,7 @@ local function settle(c, id, b, fence, go_on, expiry)
   return 'ended'
 end
 
-local function settle_plain(c, id, b, fence, go_on, expiry)
+local function settle_plain(c, id, b, fence, go_on, expiry, short)
   local mark, following = settle_mark(b.run, b.stage, fence, ''), b.following
   if following == '' then
     plain_end(c, id, b, mark)
@@ -100,12 +101,14 @@ local function settle_plain(c, id, b, fence, go_on, expiry)
   end
   go_on = go_on and may_go_on(c, b, following)
   plain_advance(c, id, b, fence, mark, go_on, expiry)
-  return go_on and { 'next', following, {}, {}, '' } or 'queued'
+  if not go_on then return 'queued' end
+  return short and 'next ' .. following or { 'next', following, {}, {}, '' }
 end
 
 define('finish', function(p, args)
   local n = tonumber(args[3])
-  local c = open(p, args[4 + 7 * n])
+  local short, given = short_answer(args, 4 + 7 * n)
+  local c = open(p, given)
   guard(c, args[1])
   local reply, expiry = { c.now }, integer(c.now + args[2])
   for i = 1, n do
@@ -114,7 +117,7 @@ define('finish', function(p, args)
     if not b then b, seen = held(c, id, run, stage, fence) end
     if b then
       if has_output == '1' then call('HSET', p .. 'output:' .. id, stage, output) end
-      reply[i + 1] = (b.plain and settle_plain or settle)(c, id, b, fence, go_on == '1', expiry)
+      reply[i + 1] = (b.plain and settle_plain or settle)(c, id, b, fence, go_on == '1', expiry, short)
     else
       local answer = settled_before(seen, run, stage, fence)
       reply[i + 1] = answer and repeat_answer(c, id, seen, answer, fence) or 'lost'

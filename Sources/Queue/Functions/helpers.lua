@@ -21,7 +21,7 @@
 -- envelopes, outputs and errors are opaque bytes, parsed in Swift.
 
 -- To be raised with each release that changes a function: workers replace a lower one with theirs, never a higher one.
-local REVISION = 8
+local REVISION = 9
 local ENDED = { completed = true, completed_with_errors = true, failed = true, cancelled = true }
 local STAGES = { setup = 1, extraction = 2, annotation = 3, validation = 4, metadata = 5, persistence = 6 }
 -- redis.call with wrong types mended on the way.
@@ -143,7 +143,7 @@ local function open(p, given)
     p = p, now = now, now_text = integer(now), at = rfc3339(now), progress = {}, epoch = meta[1], fence = meta[3],
     event_count = meta[2] and #meta[2] < 10 and is_count(meta[2]) and meta[2] or '10000',
     leases = known.leases, delayed = known.delayed, batch = known.batch, events = known.events,
-    stats = {}, leased = {}, unleased = {}, ended = {}, pipelines = {}, members = {},
+    stats = {}, leased = {}, unleased = {}, ended = {}, pipelines = {}, members = {}, queued = {},
   }
   return context
 end
@@ -227,13 +227,26 @@ local function call_with(command, key, list)
   return {}
 end
 
--- Writes what needs one write for all batches of a call: leases given and ended, counters, and the end of the events.
+-- Notes that `word` is to be pushed to the list `key` with all others of the call: `lists` holds them by key.
+local function push_later(lists, key, word)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  list[#list + 1] = word
+end
+
+-- Writes what needs one write for all batches of a call: ids that wait, leases given and ended, counters, and the end of the
+-- events.
 flush = function(c)
+  for key, ids in pairs(c.queued) do call_with('LPUSH', key, ids) end
+  c.queued = {}
   c.unleased = call_with('ZREM', c.leases, c.unleased)
   c.leased = call_with('ZADD', c.leases, c.leased)
   for name, by in pairs(c.stats) do call('HINCRBY', c.p .. 'stats', name, by) end
   c.stats = {}
-  for operation, ids in pairs(c.members) do call_with('RPUSH', c.p .. 'members:' .. operation, ids) end
+  for key, ids in pairs(c.members) do call_with('RPUSH', key, ids) end
   c.members = {}
   tell_together(c)
   tell_ended(c)

@@ -9,9 +9,12 @@ local function push(c, id, b, front)
     return
   end
   c.open_stages = nil
-  local key = queue_key(c, b)
-  call((front or b.priority == 'high') and 'RPUSH' or 'LPUSH', key, id)
-  b.place = key
+  b.place = queue_key(c, b)
+  if front or b.priority == 'high' then
+    call('RPUSH', b.place, id)
+  else
+    push_later(c.queued, b.place, id)
+  end
 end
 
 -- Joins the account's lane, or the queue when the lane is free or there is no account. Sets b.place.

@@ -147,14 +147,19 @@ local function commit(c)
   c.progress = {}
 end
 
--- Runs `body` so that one broken record stops nobody else: when it fails, the counts it changed are dropped.
-local function attempt(c, body)
+-- Runs `body` with the call's context and what else is given, so that one broken record stops nobody else: when it fails,
+-- the counts it changed are dropped.
+local function attempt(c, body, ...)
   local before = c.progress
   c.progress = {}
-  local ok, result = pcall(body)
+  local ok, result = pcall(body, c, ...)
   local changes = c.progress
   c.progress = before
   if not ok then return nil, type(result) == 'table' and result.err or tostring(result) end
+  if not next(before) then
+    c.progress = changes
+    return result
+  end
   for operation, change in pairs(changes) do
     for field, by in pairs(change) do count(c, operation, field, by) end
   end

@@ -19,7 +19,7 @@ local function tell_store_together(c, id, b)
     group = { b = b }
     c.ended[key] = group
   end
-  group[#group + 1] = id .. ' ' .. b.run .. ' ' .. b.admitted_ms .. ' ' .. b.started_ms
+  group[#group + 1] = id .. ' ' .. b.run .. ' ' .. b.times
 end
 
 tell_ended = function(c)

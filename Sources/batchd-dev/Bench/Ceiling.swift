@@ -30,14 +30,9 @@ struct Ceiling {
       "claim",
       [
         .text("bare-\(lane)"), .text(UUID().uuidString), .text(BenchSite.pipeline), .text(stage),
-        "queue", .integer(Self.most), Self.leaseMilliseconds,
+        "queue", .integer(Self.most), Self.leaseMilliseconds, "short",
       ])
-    let batches: [[RedisValue]] = (claimed.array ?? []).dropFirst(2).compactMap(\.array)
-    var jobs = batches.map {
-      Job(
-        id: Self.argument($0[0]), run: Self.argument($0[1]), stage: .text(stage),
-        fence: Self.argument($0[3]))
-    }
+    var jobs = (claimed.array ?? []).dropFirst(2).compactMap(job)
     guard !jobs.isEmpty else { return false }
     while !jobs.isEmpty {
       if items > 0 { for job in jobs { try await checkpoint(job) } }
@@ -56,11 +51,28 @@ struct Ceiling {
   private func finish(_ jobs: [Job]) async throws -> [Job] {
     var arguments: [RedisArgument] = [Self.leaseMilliseconds, .integer(jobs.count)]
     for job in jobs { arguments += [job.id, job.run, job.stage, job.fence, "1", "0", ""] }
+    arguments.append("short")
     let answers = try await call("finish", arguments).array ?? []
     return zip(jobs, answers.dropFirst()).compactMap { job, answer in
-      guard let next = answer.array, next.count > 1 else { return nil }
-      return Job(id: job.id, run: job.run, stage: Self.argument(next[1]), fence: job.fence)
+      let stage = answer.array?.dropFirst().first?.text ?? answer.text.flatMap(Self.following)
+      return stage.map { Job(id: job.id, run: job.run, stage: .text($0), fence: job.fence) }
     }
+  }
+
+  /// STAGE of 'next STAGE'.
+  private static func following(_ answer: String) -> String? {
+    let words = answer.split(separator: " ")
+    return words.first == "next" ? words.last.map(String.init) : nil
+  }
+
+  /// Of one element of a claim's reply; nil of an envelope, in which ours have no space.
+  private func job(_ element: RedisValue) -> Job? {
+    let words =
+      element.array.map { [$0[0], $0[1], $0[3]].compactMap(\.text) }
+      ?? (element.text ?? "").split(separator: " ").dropLast().map(String.init)
+    guard words.count == 3 else { return nil }
+    return Job(
+      id: .text(words[0]), run: .text(words[1]), stage: .text(stage), fence: .text(words[2]))
   }
 
   private func checkpoint(_ job: Job) async throws {
@@ -69,8 +81,6 @@ struct Ceiling {
     for item in 0..<items { arguments += [.text("i\(item)"), "done", "1"] }
     _ = try await call("checkpoint", arguments + [0])
   }
-
-  private static func argument(_ value: RedisValue) -> RedisArgument { .text(value.text ?? "") }
 
   private func call(_ function: String, _ arguments: [RedisArgument]) async throws -> RedisValue {
     let epoch = "1 \(Int(Date.now.timeIntervalSince1970 * 1000))"

@@ -34,7 +34,7 @@ enum Request: Hashable {
         "claim",
         [
           name, .text(id), "w", .text(World.stages[stage]), suspects ? "suspects" : "queue",
-          .integer(most), .integer(World.lease),
+          .integer(most), .integer(World.lease), "short",
         ]
       )
     case .renew(let tokens, let boot):
@@ -91,7 +91,7 @@ extension Move.Act {
         token.job + [.integer(World.lease), 1, "cursor", 1, .text("i\(item)"), kind, "x"] + children
       )
     case .finish(let goesOn):
-      return ("finish", [.integer(World.lease), 1] + token.job + [goesOn ? 1 : 0, 0, ""])
+      return ("finish", [.integer(World.lease), 1] + token.job + [goesOn ? 1 : 0, 0, "", "short"])
     case .fail(let forGood): return ("fail", token.job + [forGood ? "" : 30_000, "error"])
     case .snooze: return ("snooze", token.job + [120_000, "reason"])
     case .handBack: return ("hand_back", [1] + token.job)

@@ -203,7 +203,8 @@ extension Simulation {
     _ token: Token, _ act: Move.Act, _ reply: RedisValue, _ before: Picture
   ) throws -> String {
     let value = reply.array?.last ?? reply
-    let answer = value.array?[0].text ?? value.text ?? ""
+    let next = value.goesOn
+    let answer = next == nil ? value.text ?? "" : "next"
     let possible =
       switch act {
       case .finish: ["next", "queued", "ended"]
@@ -214,10 +215,9 @@ extension Simulation {
     try compare(token, answer, possible, before)
     let isFirst = before.holds(token)
     if isFirst { ledger.timeline.answers[token] = answer }
-    if answer == "next", let next = value.array, let stage = next[1].text {
+    if let next {
       if isFirst { ledger.prolonged[token.fence] = monotonic }
-      try ledger.checkItems(
-        token.batch, stage: stage, done: next[2].texts, failed: next[3].texts)
+      try ledger.checkItems(token.batch, stage: next.stage, done: next.done, failed: next.failed)
     }
     return answer
   }
@@ -246,15 +246,28 @@ extension Simulation {
 extension RedisValue {
   var texts: [String] { (array ?? []).compactMap(\.text) }
 
-  /// What batchd_claim gave.
+  /// What batchd_claim gave: of a plain batch a text, behind which its input stands.
   func claimedBatches(_ stage: String) -> [(token: Token, done: [String], failed: [String])] {
     (array ?? []).dropFirst(2).compactMap { batch in
-      guard let parts = batch.array, let id = parts[0].text, let run = parts[1].integer,
-        let fence = parts[3].text.flatMap({ Fence($0) })
-      else { return nil }
+      let words =
+        batch.array.map { [$0[0], $0[1], $0[3]].compactMap(\.text) }
+        ?? (batch.text ?? "").split(separator: " ").dropLast().map(String.init)
+      guard words.count == 3, let run = Int(words[1]), let fence = Fence(words[2]) else {
+        return nil
+      }
       return (
-        Token(batch: id, run: run, stage: stage, fence: fence), parts[11].texts, parts[12].texts
+        Token(batch: words[0], run: run, stage: stage, fence: fence),
+        batch.array?[11].texts ?? [], batch.array?[12].texts ?? []
       )
     }
+  }
+
+  /// What batchd_finish answered when the lease goes on.
+  var goesOn: (stage: String, done: [String], failed: [String])? {
+    if let next = array, next.count == 5, let stage = next[1].text {
+      return (stage, next[2].texts, next[3].texts)
+    }
+    let words = text?.split(separator: " ") ?? []
+    return words.count == 2 && words[0] == "next" ? (String(words[1]), [], []) : nil
   }
 }

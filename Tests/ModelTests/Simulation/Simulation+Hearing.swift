@@ -16,8 +16,8 @@ extension Simulation {
       workers[at].clock = (now, monotonic)
     case .act(let token, _):
       let value = reply.array?.last ?? reply
-      if let next = value.array, let stage = next[1].text {
-        workers[at].tokens[token.batch]?.stage = stage
+      if let next = value.goesOn {
+        workers[at].tokens[token.batch]?.stage = next.stage
         if let token = workers[at].tokens[token.batch] { tokens.append(token) }
       } else if value.text != "held" {
         drop(token, at)
