@@ -27,7 +27,7 @@ import Testing
   @Test func moreThanLuaTakesAtOnceIsWrittenOnce() async throws {
     let bench = try await QueueBench()
     try await bench.register()
-    let ids = (1...2_500).map { "b\($0)" }
+    let ids = (1...9_000).map { "b\($0)" }
     let admitted = try await bench.admit(ids.map { #"{"id":"\#($0)","operation":"o"}"# })
     #expect(admitted.count == ids.count)
     #expect(try await bench.list("members:o") == ids)

@@ -18,45 +18,67 @@ struct DrainWorkload {
   private var units: String { unit == "batch" ? "batches" : "\(unit)s" }
   private var amount: Double { Double(load.count * perBatch) }
 
-  /// Everything is admitted before the clock starts.
+  /// Everything is admitted before the clock starts. Of three runs, for each lasts a second or less, the one in the middle.
   func run(_ yardstick: Yardstick) async throws -> [Figure] {
-    let ceiling = try await BenchSite.run(appendOnly: appendOnly) { site in
-      try await measureCeiling(site)
+    var runs: [Drain] = []
+    var ceilings: [Double] = []
+    for _ in 0..<3 {
+      ceilings.append(
+        try await BenchSite.run(appendOnly: appendOnly) { site in try await measureCeiling(site) })
+      runs.append(
+        try await BenchSite.run(appendOnly: appendOnly) { site in try await drain(site) })
     }
-    return try await BenchSite.run(appendOnly: appendOnly) { site in
-      let worker = try await site.workerWithBacklog(load, options)
-      let before = try await RedisCounters.read(site.connection)
-      let workerBefore = worker.cpuNanoseconds
-      try await site.resume()
-      try await site.untilEnded(load, worker)
-      let after = try await RedisCounters.read(site.connection)
-      let workerCPU = Double(worker.cpuNanoseconds - workerBefore) / 1000
-      let elapsed = try await site.milliseconds(load)
-      try await site.untilArchived(worker)
-      let archived = try await RedisCounters.read(site.connection)
-      let peak = worker.peakBytes
-      try await worker.stop()
-      let rate = amount * 1000 / elapsed
-      let cpu = (after.cpuMicroseconds - before.cpuMicroseconds) / amount
-      return [
-        Figure(name, "\(units)/s", rate, "/s", .atLeast(target * yardstick.lpush / 100_000)),
-        Figure(name, "of raw LPUSH", 100 * rate / yardstick.lpush, "%", .atLeast(target / 1000)),
-        Figure(name, "ceiling", ceiling, "/s"),
-        Figure(name, "of the ceiling", 100 * rate / ceiling, "%", .atLeast(85)),
-        Figure(
-          name, "Redis CPU per \(unit)", cpu, "µs", cpuTarget.map(Figure.Target.atMost)),
-        Figure(
-          name, "in functions per \(unit)",
-          Double(after.callMicroseconds - before.callMicroseconds) / amount, "µs"),
-        Figure(
-          name, "calls per 100 \(units)", Double(after.calls - before.calls) * 100 / amount, ""),
-        Figure(
-          name, "Redis CPU until archived per \(unit)",
-          (archived.cpuMicroseconds - before.cpuMicroseconds) / amount, "µs"),
-        Figure(name, "worker CPU per \(unit)", workerCPU / amount, "µs"),
-        Figure(name, "worker peak RSS", Double(peak) / 1e6, "MB", .atMost(60)),
-      ]
-    }
+    let middle = runs.sorted { $0.rate < $1.rate }[1]
+    let ceiling = ceilings.sorted()[1]
+    return [
+      Figure(name, "\(units)/s", middle.rate, "/s", .atLeast(target * yardstick.lpush / 100_000)),
+      Figure(
+        name, "of raw LPUSH", 100 * middle.rate / yardstick.lpush, "%", .atLeast(target / 1000)),
+      Figure(name, "ceiling", ceiling, "/s"),
+      Figure(name, "of the ceiling", 100 * middle.rate / ceiling, "%", .atLeast(85)),
+      Figure(
+        name, "Redis CPU per \(unit)", middle.redis, "µs", cpuTarget.map(Figure.Target.atMost)),
+      Figure(name, "in functions per \(unit)", middle.functions, "µs"),
+      Figure(name, "calls per 100 \(units)", middle.calls * 100, ""),
+      Figure(name, "Redis CPU until archived per \(unit)", middle.archived, "µs"),
+      Figure(name, "worker CPU per \(unit)", middle.worker, "µs"),
+      Figure(name, "worker peak RSS", Double(middle.peakBytes) / 1e6, "MB", .atMost(60)),
+    ]
+  }
+
+  /// What one run took: `unit`s a second, and microseconds of processor time for each.
+  private struct Drain {
+    let rate: Double
+    let redis: Double
+    let functions: Double
+    /// Calls of functions for each `unit`.
+    let calls: Double
+    /// Of Redis until the store had everything.
+    let archived: Double
+    let worker: Double
+    let peakBytes: Int
+  }
+
+  private func drain(_ site: BenchSite) async throws -> Drain {
+    let worker = try await site.workerWithBacklog(load, options)
+    let before = try await RedisCounters.read(site.connection)
+    let workerBefore = worker.cpuNanoseconds
+    try await site.resume()
+    try await site.untilEnded(load, worker)
+    let after = try await RedisCounters.read(site.connection)
+    let workerCPU = Double(worker.cpuNanoseconds - workerBefore) / 1000
+    let elapsed = try await site.milliseconds(load)
+    try await site.untilArchived(worker)
+    let archived = try await RedisCounters.read(site.connection)
+    let peak = worker.peakBytes
+    try await worker.stop()
+    return Drain(
+      rate: amount * 1000 / elapsed,
+      redis: (after.cpuMicroseconds - before.cpuMicroseconds) / amount,
+      functions: Double(after.callMicroseconds - before.callMicroseconds) / amount,
+      calls: Double(after.calls - before.calls) / amount,
+      archived: (archived.cpuMicroseconds - before.cpuMicroseconds) / amount,
+      worker: workerCPU / amount, peakBytes: peak)
   }
 
   /// What Redis allows, in `unit`s a second.

@@ -1,0 +1,81 @@
+import Queue
+import Redis
+import Testing
+
+/// batchd_admit takes its entries out of the intake at once: each of them is answered for, and no other goes.
+@Suite struct AdmissionTests {
+  private static let intake = "intake:w1:enqueue"
+
+  private func moved(_ raws: [String], _ bench: QueueBench) async throws {
+    _ = try await bench.queue.client.call(["LPUSH", "batchd:enqueue"] + raws.map { .text($0) })
+    let entries = try await bench.queue.intake(count: 9, now: QueueBench.start)
+    #expect(entries.count == raws.count)
+  }
+
+  private func admission(_ raws: [String]) -> [RedisArgument] {
+    let entries: [[RedisArgument]] = raws.map {
+      [.text($0), "admit", .text($0), "o", "demo", "", "", "", "", "", 0]
+    }
+    return [1, "w1", .integer(raws.count)] + entries.joined() + [.integer(QueueBench.start)]
+  }
+
+  @Test func whatTheIntakeDoesNotHoldIsGoneAndTheRestStays() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await moved(["a", "b", "c", "d"], bench)
+    let first = try await bench.fcall("admit", admission(["b"]))
+    #expect(first.array?.map(\.text) == ["gone"])
+    #expect(try await bench.list(Self.intake) == ["d", "c", "b", "a"])
+    let second = try await bench.fcall("admit", admission(["a", "x", "b"]))
+    #expect(second.array?.map(\.text) == ["admitted", "gone", "admitted"])
+    #expect(try await bench.list(Self.intake) == ["d", "c"])
+    #expect(try await bench.list("queue:demo:extraction") == ["b", "a"])
+    let third = try await bench.fcall("admit", admission(["x", "y", "z"]))
+    #expect(third.array?.map(\.text) == ["gone", "gone", "gone"])
+    #expect(try await bench.list(Self.intake) == ["d", "c"])
+  }
+
+  @Test func anIDOfTheSameCallIsADuplicate() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let first = try await bench.admit(
+      #"{"id":"a","operation":"o"}"#, #"{"id":"a","operation":"p"}"#, #"{"id":"b"}"#)
+    #expect(first == [.admitted, .duplicate, .admitted])
+    #expect(try await bench.field("batch:a", "operation") == "o")
+    #expect(try await bench.list("queue:demo:extraction") == ["b", "a"])
+    #expect(
+      try await bench.admit(#"{"id":"c"}"#, #"{"id":"b"}"#) == [.admitted, .duplicate])
+  }
+
+  /// Here of a Redis user who may not write rejected entries.
+  @Test func whatAnErrorLeavesUnansweredGoesBackInItsOrder() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let keys = ["meta", "pipelines", "intake:*", "batch:*", "input:*", "queue:*", "progress:*"]
+    _ = try await bench.queue.client.call(
+      [
+        "ACL", "SETUSER", "limited", "on", ">secret", "+@all", "~batchd", "~batchd:events",
+        "~batchd:stats", "~batchd:members:*", "~batchd:operations",
+      ] + keys.map { .text("~batchd:\($0)") })
+    try await moved(["a", "b", "c", "d"], bench)
+    let entries: [[RedisArgument]] = [
+      Array(admission(["a"])[3...].dropLast()), ["b", "reject", "no reason", ""],
+      Array(admission(["c"])[3...].dropLast()),
+    ]
+    let call: [RedisArgument] =
+      [1, "w1", 3] + entries.joined() + [.integer(QueueBench.start)]
+    let user = try await bench.queue.client.connect()
+    _ = try await user.call(["AUTH", "limited", "secret"])
+    await #expect(throws: RedisError.self) {
+      _ = try await user.call(["FCALL", "batchd_admit", 1, "batchd"] + call)
+    }
+    await user.close()
+    #expect(try await bench.list(Self.intake) == ["d", "c", "b"])
+    #expect(try await bench.list("queue:demo:extraction") == ["a"])
+    #expect(try await bench.field("progress:o", "pending") == "1")
+    let again = try await bench.fcall(
+      "admit", [1, "w1", 2] + entries[1...].joined() + [.integer(QueueBench.start)])
+    #expect(again.array?.map(\.text) == ["rejected", "admitted"])
+    #expect(try await bench.list(Self.intake) == ["d"])
+  }
+}
