@@ -112,7 +112,8 @@ public struct Queue: Sendable {
         return
       }
       try await reload()
-    } else if RedisFunctionLibrary.isMissing(error) {
+    } else if RedisFunctionLibrary.isMissing(error) || error.serverCode == "BADARG" && waits == 0 {
+      // Of BADARG perhaps an older worker was the first to load its library after a FUNCTION FLUSH.
       try await reload()
     } else if !error.isPassing {
       throw error.code == .server ? QueueError(error) : error

@@ -47,6 +47,26 @@ import Testing
       try await bench.admit(#"{"id":"c"}"#, #"{"id":"b"}"#) == [.admitted, .duplicate])
   }
 
+  /// A faulty entry and its correction, pushed one after the other: the record of the rejected one was to expire.
+  @Test(arguments: ["", "x"]) func theCorrectionOfARejectedEntryLives(account: String) async throws
+  {
+    let bench = try await QueueBench()
+    try await bench.register()
+    let entry = #"{"id":"a","account":"\#(account)"}"#
+    let faulty = #"{"id":"a","bogus":1}"#
+    let first = try await bench.admit(
+      faulty, account.isEmpty ? #"{"id":"a"}"# : entry, #"{"id":"b","pipeline":"none"}"#,
+      #"{"id":"b"}"#)
+    #expect(first == [.rejected, .admitted, .rejected, .admitted])
+    for id in ["a", "b"] {
+      let expiry = try await bench.queue.client.call(["PTTL", .text("batchd:batch:\(id)")])
+      #expect(expiry.integer == -1, "\(id)")
+      #expect(try await bench.field("batch:\(id)", "error") == nil)
+      #expect(try await bench.field("batch:\(id)", "finished_at") == nil)
+      #expect(try await bench.field("batch:\(id)", "status") == "pending")
+    }
+  }
+
   /// Here of a Redis user who may not write rejected entries.
   @Test func whatAnErrorLeavesUnansweredGoesBackInItsOrder() async throws {
     let bench = try await QueueBench()

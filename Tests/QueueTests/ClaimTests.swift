@@ -27,6 +27,21 @@ import Testing
     #expect(try await bench.field("batch:moved", "status") == "pending")
   }
 
+  /// It would end up in a text whose words are told apart by spaces.
+  @Test func anIDThatIsNoNameIsDroppedWhateverItsRecordSays() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#, #"{"id":"b"}"#)
+    for words: [RedisArgument] in [
+      ["COPY", "batchd:batch:b", "batchd:batch:b 2"],
+      ["LPUSH", "batchd:queue:demo:extraction", "b 2"],
+    ] {
+      _ = try await bench.queue.client.call(words)
+    }
+    #expect(try await bench.claim(count: 9).map(\.lease.batch) == ["a", "b"])
+    #expect(try await bench.events("stray") == 1)
+  }
+
   @Test func aPipelineOfAnUnknownStageIsBroken() async throws {
     let bench = try await QueueBench()
     try await bench.register()

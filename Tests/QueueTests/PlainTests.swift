@@ -229,4 +229,20 @@ import Testing
       answer.map { $0.text ?? "\($0)" } == ["next", "validation", "array([])", "array([])", ""])
     #expect(try await finish("b", "1-2", ["short"])?.text == "next validation")
   }
+
+  /// After a FUNCTION FLUSH a worker of the revision before may have been the first to load its own.
+  @Test func anOlderLibraryThatRefusesIsReplaced() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a"}"#)
+    let older = """
+      #!lua name=batchd
+      redis.register_function('batchd_revision', function() return 1 end)
+      redis.register_function('batchd_claim', function()
+        return redis.error_reply('BADARG one argument too many: "short"')
+      end)
+      """
+    _ = try await bench.queue.client.call(["FUNCTION", "LOAD", "REPLACE", .text(older)])
+    #expect(try await bench.claim().map(\.lease.batch) == ["a"])
+  }
 }

@@ -92,12 +92,12 @@ local function take_entries(key, entries)
   return there
 end
 
--- The ids that no batch has, nor another entry before: nobody need look for an old life. Asked for all at once, and for each
--- when there is one.
+-- The ids that no batch has, nor another entry before (a rejected one leaves a record, too): nobody need look for an old
+-- life. Asked for all at once, and for each when there is one.
 local function new_ids(c, entries)
   local keys, seen = {}, {}
   for i, entry in ipairs(entries) do
-    if entry.id and not entry.reason and not seen[entry.id] then
+    if not seen[entry.id] then
       seen[entry.id] = i
       keys[#keys + 1] = c.batch .. entry.id
     end

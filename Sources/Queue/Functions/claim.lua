@@ -117,10 +117,8 @@ define('claim', function(p, args)
   local source_key, some_paused = p .. source .. ':' .. list, call('EXISTS', p .. 'paused') == 1
   local ids, batches, met = {}, {}, {}
   for _, id in ipairs(take_ids(c, worker, list, source, tonumber(most))) do
-    local b
-    if not met[id] and #id <= 128 then
-      b = not some_paused and plain_waiting(c, id, source_key, stage) or is_name(id) and load(c, id)
-    end
+    local whole = is_name(id) and not met[id]
+    local b = whole and not some_paused and plain_waiting(c, id, source_key, stage) or whole and load(c, id)
     -- A stale id and its successor may stand in one list: the first is the batch, the second is dropped. One that came
     -- into the list of another stage by hand is put right by tick.
     local is_here = b and (b.plain or (b.place == source_key and living(b)))

@@ -94,13 +94,13 @@ local function settle(c, id, b, fence, go_on, expiry)
 end
 
 local function settle_plain(c, id, b, fence, go_on, expiry, short)
-  local mark, following = settle_mark(b.run, b.stage, fence, ''), b.following
+  local following = b.following
   if following == '' then
-    plain_end(c, id, b, mark)
+    plain_end(c, id, b, fence)
     return 'ended'
   end
   go_on = go_on and may_go_on(c, b, following)
-  plain_advance(c, id, b, fence, mark, go_on, expiry)
+  plain_advance(c, id, b, fence, go_on, expiry)
   if not go_on then return 'queued' end
   return short and 'next ' .. following or { 'next', following, {}, {}, '' }
 end

@@ -237,17 +237,23 @@ local function push_later(lists, key, word)
   list[#list + 1] = word
 end
 
+-- Pushes what push_later noted. What an error stops is not pushed again by the flush that follows it.
+local function call_lists(lists, command)
+  for key, list in pairs(lists) do
+    lists[key] = nil
+    call_with(command, key, list)
+  end
+end
+
 -- Writes what needs one write for all batches of a call: ids that wait, leases given and ended, counters, and the end of the
 -- events.
 flush = function(c)
-  for key, ids in pairs(c.queued) do call_with('LPUSH', key, ids) end
-  c.queued = {}
+  call_lists(c.queued, 'LPUSH')
   c.unleased = call_with('ZREM', c.leases, c.unleased)
   c.leased = call_with('ZADD', c.leases, c.leased)
   for name, by in pairs(c.stats) do call('HINCRBY', c.p .. 'stats', name, by) end
   c.stats = {}
-  for key, ids in pairs(c.members) do call_with('RPUSH', key, ids) end
-  c.members = {}
+  call_lists(c.members, 'RPUSH')
   tell_together(c)
   tell_ended(c)
   if c.has_events then call('XTRIM', c.events, 'MAXLEN', '~', c.event_count) end

@@ -110,11 +110,15 @@ end
 
 -- ---------------------------------------------------------------------------- leases
 
+local function is_of_epoch(c, fence)
+  if not c.epoch_mark then c.epoch_mark = c.epoch .. '-' end
+  return string.find(fence, c.epoch_mark, 1, true) == 1
+end
+
 -- Whether this fence holds the batch's lease. One of an older epoch holds nothing: Redis may have forgotten who
 -- came after it.
 local function holds(c, b, fence)
-  return b.place == c.leases and b.fence == fence
-    and string.sub(fence, 1, #c.epoch + 1) == c.epoch .. '-'
+  return b.place == c.leases and b.fence == fence and is_of_epoch(c, fence)
 end
 
 -- The batch when the caller still holds its lease; otherwise nil and the batch as it is.

@@ -60,9 +60,7 @@ local function plain_held(c, id, run, stage, fence)
   local key = c.batch .. id
   local v = call('HMGET', key, 'plain', 'operation', 'pipeline', 'stages')
   local lease = fence .. ' ' .. stage .. ' ' .. run .. ' '
-  if not v[1] or string.sub(v[1], 1, #lease) ~= lease or string.sub(fence, 1, #c.epoch + 1) ~= c.epoch .. '-' then
-    return nil
-  end
+  if not v[1] or string.find(v[1], lease, 1, true) ~= 1 or not is_of_epoch(c, fence) then return nil end
   local following = (stage_set(v[4] or '') or {})[stage]
   if not following or not is_common_name(v[2]) or not is_common_name(v[3]) then return nil end
   local times = string.sub(v[1], #lease + 1)
@@ -73,28 +71,29 @@ local function plain_held(c, id, run, stage, fence)
 end
 
 -- Moves it to the next stage: under the same lease, or into that stage's list.
-local function plain_advance(c, id, b, fence, mark, go_on, expiry)
+local function plain_advance(c, id, b, fence, go_on, expiry)
   local from = b.stage
+  local settled = settle_mark(b.run, from, fence, go_on and 'next' or 'queued')
   b.stage = b.following
   if go_on then
     lease_until(c, id, expiry)
     -- Its attempt is the first already.
     call('HSET', b.key, 'plain', fence .. ' ' .. b.stage .. ' ' .. b.run .. ' ' .. b.times, 'stage', b.stage,
-      'updated_at', c.at, 'settled', mark .. 'next')
+      'updated_at', c.at, 'settled', settled)
   else
     c.unleased[#c.unleased + 1] = id
     push(c, id, b)
     call('HSET', b.key, 'plain', b.run .. ' ' .. b.times .. ' ' .. fence, 'stage', b.stage, 'place', b.place,
-      'attempt', '0', 'updated_at', c.at, 'settled', mark .. 'queued')
+      'attempt', '0', 'updated_at', c.at, 'settled', settled)
   end
   event_together(c, 'stage_finished', id, b, 'from', from)
 end
 
-local function plain_end(c, id, b, mark)
+local function plain_end(c, id, b, fence)
   c.unleased[#c.unleased + 1] = id
   become(c, b, 'completed')
   call('HSET', b.key, 'plain', 'ended ' .. b.run .. ' ' .. b.times, 'place', '', 'status', 'completed', 'updated_at', c.at,
-    'settled', mark .. 'ended', 'finished_at', c.at)
+    'settled', settle_mark(b.run, b.stage, fence, 'ended'), 'finished_at', c.at)
   tell_store_together(c, id, b)
   stat(c, 'completed')
   event_together(c, 'ended', id, b, 'status', 'completed')
