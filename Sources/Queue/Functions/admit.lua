@@ -148,7 +148,8 @@ define('admit', function(p, args)
     refuse('UNREGISTERED', 'no pipeline is registered: ' .. p .. 'pipelines is gone')
   end
   local key, answers = p .. 'intake:' .. args[2] .. ':enqueue', {}
-  local there, new = take_entries(key, entries), new_ids(c, entries)
+  local new = new_ids(c, entries)
+  local there = take_entries(key, entries)
   local ok, problem = pcall(function()
     for i, entry in ipairs(entries) do
       answers[i] = there[i] and answer(c, args, entry, new[entry.id] == i) or 'gone'
