@@ -12,25 +12,27 @@ import Testing
     #expect(entries.count == raws.count)
   }
 
-  private func admission(_ raws: [String]) -> [RedisArgument] {
-    let entries: [[RedisArgument]] = raws.map {
-      [.text($0), "admit", .text($0), "o", "demo", "", "", "", "", "", 0]
-    }
-    return [1, "w1", .integer(raws.count)] + entries.joined() + [.integer(QueueBench.start)]
+  /// Of an envelope that is its own id.
+  private func verdict(_ raw: String) -> [RedisArgument] {
+    [.text(raw), "admit", .text(raw), "o", "demo", "", "", "", "", "", 0]
+  }
+
+  private func admission(_ verdicts: [[RedisArgument]]) -> [RedisArgument] {
+    [1, "w1", .integer(verdicts.count)] + verdicts.joined() + [.integer(QueueBench.start)]
   }
 
   @Test func whatTheIntakeDoesNotHoldIsGoneAndTheRestStays() async throws {
     let bench = try await QueueBench()
     try await bench.register()
     try await moved(["a", "b", "c", "d"], bench)
-    let first = try await bench.fcall("admit", admission(["b"]))
+    let first = try await bench.fcall("admit", admission([verdict("b")]))
     #expect(first.array?.map(\.text) == ["gone"])
     #expect(try await bench.list(Self.intake) == ["d", "c", "b", "a"])
-    let second = try await bench.fcall("admit", admission(["a", "x", "b"]))
+    let second = try await bench.fcall("admit", admission(["a", "x", "b"].map(verdict)))
     #expect(second.array?.map(\.text) == ["admitted", "gone", "admitted"])
     #expect(try await bench.list(Self.intake) == ["d", "c"])
     #expect(try await bench.list("queue:demo:extraction") == ["b", "a"])
-    let third = try await bench.fcall("admit", admission(["x", "y", "z"]))
+    let third = try await bench.fcall("admit", admission(["x", "y", "z"].map(verdict)))
     #expect(third.array?.map(\.text) == ["gone", "gone", "gone"])
     #expect(try await bench.list(Self.intake) == ["d", "c"])
   }
@@ -48,15 +50,12 @@ import Testing
   }
 
   /// A faulty entry and its correction, pushed one after the other: the record of the rejected one was to expire.
-  @Test(arguments: ["", "x"]) func theCorrectionOfARejectedEntryLives(account: String) async throws
-  {
+  @Test(arguments: [#"{"id":"a"}"#, #"{"id":"a","account":"x"}"#])
+  func theCorrectionOfARejectedEntryLives(corrected: String) async throws {
     let bench = try await QueueBench()
     try await bench.register()
-    let entry = #"{"id":"a","account":"\#(account)"}"#
-    let faulty = #"{"id":"a","bogus":1}"#
     let first = try await bench.admit(
-      faulty, account.isEmpty ? #"{"id":"a"}"# : entry, #"{"id":"b","pipeline":"none"}"#,
-      #"{"id":"b"}"#)
+      #"{"id":"a","bogus":1}"#, corrected, #"{"id":"b","pipeline":"none"}"#, #"{"id":"b"}"#)
     #expect(first == [.rejected, .admitted, .rejected, .admitted])
     for id in ["a", "b"] {
       let expiry = try await bench.queue.client.call(["PTTL", .text("batchd:batch:\(id)")])
@@ -78,23 +77,17 @@ import Testing
         "~batchd:stats", "~batchd:members:*", "~batchd:operations",
       ] + keys.map { .text("~batchd:\($0)") })
     try await moved(["a", "b", "c", "d"], bench)
-    let entries: [[RedisArgument]] = [
-      Array(admission(["a"])[3...].dropLast()), ["b", "reject", "no reason", ""],
-      Array(admission(["c"])[3...].dropLast()),
-    ]
-    let call: [RedisArgument] =
-      [1, "w1", 3] + entries.joined() + [.integer(QueueBench.start)]
+    let verdicts = [verdict("a"), ["b", "reject", "no reason", ""], verdict("c")]
     let user = try await bench.queue.client.connect()
     _ = try await user.call(["AUTH", "limited", "secret"])
     await #expect(throws: RedisError.self) {
-      _ = try await user.call(["FCALL", "batchd_admit", 1, "batchd"] + call)
+      _ = try await user.call(["FCALL", "batchd_admit", 1, "batchd"] + admission(verdicts))
     }
     await user.close()
     #expect(try await bench.list(Self.intake) == ["d", "c", "b"])
     #expect(try await bench.list("queue:demo:extraction") == ["a"])
     #expect(try await bench.field("progress:o", "pending") == "1")
-    let again = try await bench.fcall(
-      "admit", [1, "w1", 2] + entries[1...].joined() + [.integer(QueueBench.start)])
+    let again = try await bench.fcall("admit", admission(Array(verdicts[1...])))
     #expect(again.array?.map(\.text) == ["rejected", "admitted"])
     #expect(try await bench.list(Self.intake) == ["d"])
   }

@@ -131,7 +131,7 @@ local function answer(c, args, entry, is_new)
     done, reason = attempt(c, admit_one, entry.raw, {
       id = id, operation = args[f + 1], pipeline = args[f + 2], account = field(args[f + 3]),
       priority = field(args[f + 4]), due = moment, due_at = moment_text,
-      size = field(args[f + 6]), rerun = args[f + 7] == '1', items = args[f + 8] == '0' and 0 or number(args[f + 8]),
+      size = field(args[f + 6]), rerun = args[f + 7] == '1', items = number(args[f + 8]),
     }, is_new)
     if done then return done end
     reason, id = 'id: what is there under this id is in the way: ' .. reason, nil

@@ -41,7 +41,7 @@ end
 -- which the caller has checked against the registered pipelines. `run` is its life. Counts it last: until then it may fail.
 local function create(c, e, stages, counts, run)
   local b = {
-    status = 'pending', stage = string.match(stages, '^%l+'), run = run == 1 and '1' or integer(run), pipeline = e.pipeline,
+    status = 'pending', stage = string.match(stages, '[^,]+'), run = integer(run), pipeline = e.pipeline,
     operation = e.operation, account = e.account, priority = e.priority, place = false,
   }
   if e.size then call('HSET', c.p .. 'progress:' .. e.operation, 'size', e.size) end

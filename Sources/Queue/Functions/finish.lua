@@ -45,10 +45,10 @@ local function repeat_answer(c, id, b, answer, fence)
   return 'lost'
 end
 
-local function advance(c, id, b, mark, following, go_on, expiry)
+local function advance(c, id, b, fence, following, go_on, expiry)
   local from = b.stage
   local answer = go_on and 'next' or 'queued'
-  b.settled = mark .. answer
+  b.settled = settle_mark(b.run, from, fence, answer)
   b.stage, b.attempt = following, go_on and '1' or '0'
   if b.crashes then b.crashes = '0' end
   if go_on then
@@ -65,15 +65,15 @@ local function advance(c, id, b, mark, following, go_on, expiry)
 end
 
 local function settle(c, id, b, fence, go_on, expiry)
-  local mark = settle_mark(b.run, b.stage, fence, '')
+  local ended = settle_mark(b.run, b.stage, fence, 'ended')
   local total = number(b.items_total)
   if b.cancel then
-    b.settled = mark .. 'ended'
+    b.settled = ended
     finish_batch(c, id, b, 'cancelled', 'cancelled')
     return 'ended'
   end
   if total > 0 and number(b.item_errors) >= total then
-    b.settled = mark .. 'ended'
+    b.settled = ended
     finish_batch(c, id, b, 'failed', 'all ' .. total .. ' items failed; see ' .. c.p .. 'errors:' .. id)
     return 'ended'
   end
@@ -85,9 +85,9 @@ local function settle(c, id, b, fence, go_on, expiry)
   count_rest(c, b)
   local following = next_stage(b)
   if following then
-    return advance(c, id, b, mark, following, go_on and may_go_on(c, b, following), expiry)
+    return advance(c, id, b, fence, following, go_on and may_go_on(c, b, following), expiry)
   end
-  b.settled = mark .. 'ended'
+  b.settled = ended
   call('HSET', c.p .. 'batch:' .. id, 'items_done', b.items_done)
   finish_batch(c, id, b, b.item_errors and 'completed_with_errors' or 'completed')
   return 'ended'

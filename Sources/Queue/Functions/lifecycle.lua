@@ -131,17 +131,17 @@ local function held(c, id, run, stage, fence)
   return nil, b
 end
 
+local function settle_mark(run, stage, fence, answer)
+  return run .. '/' .. stage .. '/' .. fence .. '=' .. answer
+end
+
 -- A settlement that was answered before is answered alike: its reply may have been lost on the way.
 local function settled_before(b, run, stage, fence)
-  local mark = run .. '/' .. stage .. '/' .. fence .. '='
+  local mark = settle_mark(run, stage, fence, '')
   if b and b.settled and string.sub(b.settled, 1, #mark) == mark then
     return string.sub(b.settled, #mark + 1)
   end
   return nil
-end
-
-local function settle_mark(run, stage, fence, answer)
-  return run .. '/' .. stage .. '/' .. fence .. '=' .. answer
 end
 
 -- A lease that ended without a word. The first time nobody knows who of all that ran in the worker was to blame:
@@ -168,7 +168,7 @@ end
 
 -- Whether the lease is of an older epoch: Redis may have forgotten what came after it.
 local function older(c, b)
-  return string.match(b.fence or '', '^(%d+)-') ~= c.epoch
+  return not is_of_epoch(c, b.fence or '')
 end
 
 -- A lease that a new epoch ended: back to the front, uncharged.

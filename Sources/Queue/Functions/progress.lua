@@ -156,10 +156,6 @@ local function attempt(c, body, ...)
   local changes = c.progress
   c.progress = before
   if not ok then return nil, type(result) == 'table' and result.err or tostring(result) end
-  if not next(before) then
-    c.progress = changes
-    return result
-  end
   for operation, change in pairs(changes) do
     for field, by in pairs(change) do count(c, operation, field, by) end
   end
