@@ -169,6 +169,7 @@ local function guard(c, given)
   if expected ~= '' and math.abs(c.now - expected) > CLOCK_TOLERANCE_MS then
     refuse('CLOCK', 'the clock shows ' .. integer(c.now) .. ', the caller expected ' .. expected .. ': adopt first')
   end
+  c.epoch_mark = epoch .. '-'
 end
 
 -- What a person pushed as an id may be a megabyte: events show its beginning.

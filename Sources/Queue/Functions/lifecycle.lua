@@ -111,7 +111,6 @@ end
 -- ---------------------------------------------------------------------------- leases
 
 local function is_of_epoch(c, fence)
-  if not c.epoch_mark then c.epoch_mark = c.epoch .. '-' end
   return string.find(fence, c.epoch_mark, 1, true) == 1
 end
 
