@@ -162,7 +162,8 @@ public struct Gate: Sendable {
 
   /// Closes the gate for everyone, as a 429 or its `Retry-After` asks; reservations become void.
   public func close(milliseconds: Int, reason: String) async throws {
-    _ = try await call("gate_close", [.text(name), .integer(milliseconds), .text(reason)])
+    // Redis counts from the beginning of the millisecond in which it hears of it.
+    _ = try await call("gate_close", [.text(name), .integer(milliseconds + 1), .text(reason)])
   }
 
   private func unreadable(_ reply: RedisValue) -> RedisError {
