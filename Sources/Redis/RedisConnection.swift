@@ -121,7 +121,12 @@ public final class RedisConnection: Sendable {
           commands, replies: replies, deadline: deadline, waiter: waiter, ticket: ticket)
         // A cancellation that came before the ticket was set found nothing to cancel.
         if Task.isCancelled { core.cancel(ticket: ticket) }
-        if mustFlush { channel.eventLoop.execute { [handler] in handler.value.flush() } }
+        guard mustFlush else { return }
+        if channel.eventLoop.inEventLoop {
+          handler.value.flush()
+        } else {
+          channel.eventLoop.execute { [handler] in handler.value.flush() }
+        }
       }
     } onCancel: {
       core.cancel(ticket: ticket)
