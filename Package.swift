@@ -145,6 +145,25 @@ if Context.environment["BATCHD_FUZZ"] != nil {
   ]
 }
 
+// What a worker holds while it waits is mostly its program. No symbols for others to bind to, and relocations packed where
+// the C library can read them (glibc 2.36), are 5 MB less of it.
+var linking = ["-use-ld=lld", "-Xlinker", "--no-export-dynamic"]
+#if canImport(Glibc)
+  import Glibc
+  var libc = [CChar](repeating: 0, count: 64)
+  _ = confstr(Int32(_CS_GNU_LIBC_VERSION), &libc, libc.count)
+  let text = String(decoding: libc.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  let version = text.split { " .\0".contains($0) }.compactMap { Int($0) }
+  if !version.lexicographicallyPrecedes([2, 36]) {
+    linking += ["-Xlinker", "-z", "-Xlinker", "pack-relative-relocs"]
+  }
+#endif
+for target in package.targets where target.type == .executable && target.name != "batchd-fuzz" {
+  target.linkerSettings = [
+    .unsafeFlags(linking, .when(platforms: [.linux], configuration: .release))
+  ]
+}
+
 for target in package.targets where target.type != .system {
   target.swiftSettings = [
     .enableUpcomingFeature("ExistentialAny"),

@@ -4,8 +4,11 @@ internal import Redis
 enum FunctionCode {
   /// The revision in force replaces a lower one and never a higher one. Only helpers.lua states it.
   static let revision: Int = {
+    let statement = "local REVISION = "
     let helpers = String(decoding: PackageResources.helpers_lua, as: UTF8.self)
-    guard let found = helpers.firstMatch(of: /local REVISION = (\d+)/), let revision = Int(found.1)
+    // Not by a regular expression: the parser alone would cost every worker a megabyte.
+    guard let line = helpers.split(separator: "\n").first(where: { $0.hasPrefix(statement) }),
+      let revision = Int(line.dropFirst(statement.count))
     else { fatalError("helpers.lua states no REVISION") }
     return revision
   }()

@@ -8,12 +8,12 @@ struct RedisURL {
   var sentinelPassword: String?
 
   init(_ url: String) throws {
-    guard let colon = url.firstRange(of: "://") else {
+    guard let colon = url.firstIndex(of: ":"), url[colon...].hasPrefix("://") else {
       throw Self.error("has no scheme; write \(Self.schemes)")
     }
-    let scheme = url[..<colon.lowerBound].lowercased()
+    let scheme = url[..<colon].lowercased()
     let hasSentinels = scheme.hasSuffix("+sentinel")
-    var rest = url[colon.upperBound...]
+    var rest = url[colon...].dropFirst("://".count)
     // Its options may hold a password, and that an "@", which must not make a user name of the rest.
     let query = hasSentinels ? Self.cutFirst(&rest, after: "?") : Self.cut(&rest, after: "?")
     // The last "@", so that a password that holds one and was not encoded still works.

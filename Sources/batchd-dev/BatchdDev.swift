@@ -11,5 +11,6 @@ struct BatchdDev: AsyncParsableCommand {
 
 struct Simulate: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Serve a simulated service.", subcommands: [SimulateWorkiz.self])
+    commandName: "simulate", abstract: "Serve a simulated service.",
+    subcommands: [SimulateWorkiz.self])
 }

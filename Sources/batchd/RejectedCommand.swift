@@ -21,7 +21,8 @@ struct RejectedCommand: AsyncParsableCommand {
     "The entry's position (0 is the newest), or all.", valueName: "n|all")
 
   struct List: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "One line per entry.")
+    static let configuration = CommandConfiguration(
+      commandName: "list", abstract: "One line per entry.")
 
     @Option(help: "At most so many, the newest.")
     var limit = 50
@@ -51,6 +52,7 @@ struct RejectedCommand: AsyncParsableCommand {
 
   struct Show: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
+      commandName: "show",
       abstract: "One entry with its reason; the entry alone goes to standard output.")
 
     @Argument(help: ArgumentHelp("The entry's position; 0 is the newest.", valueName: "n"))
@@ -73,7 +75,8 @@ struct RejectedCommand: AsyncParsableCommand {
   }
 
   struct Reenter: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Push to batchd:enqueue again.")
+    static let configuration = CommandConfiguration(
+      commandName: "reenter", abstract: "Push to batchd:enqueue again.")
 
     @Argument(help: whichHelp)
     var which: String
@@ -88,7 +91,8 @@ struct RejectedCommand: AsyncParsableCommand {
   }
 
   struct Drop: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Drop for good.")
+    static let configuration = CommandConfiguration(
+      commandName: "drop", abstract: "Drop for good.")
 
     @Argument(help: whichHelp)
     var which: String
