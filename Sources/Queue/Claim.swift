@@ -2,7 +2,9 @@ public import Pipeline
 internal import Redis
 
 /// A batch as a claim hands it out: everything that a handler needs but the outputs of earlier stages.
-public struct Claim: Sendable {
+///
+/// A class, for it passes through many hands: a copy of its parts would count ten references each time.
+public final class Claim: Sendable {
   public let lease: Lease
   public let list: StageList
   public let attempt: Int
@@ -17,6 +19,23 @@ public struct Claim: Sendable {
   /// Item ids done in this stage, and failed for good in any.
   public let done: Set<String>
   public let failed: Set<String>
+
+  private init(
+    lease: Lease, list: StageList, attempt: Int, operation: String, account: String?, number: Int,
+    input: [UInt8], cursor: [UInt8], isAlone: Bool, done: Set<String>, failed: Set<String>
+  ) {
+    self.lease = lease
+    self.list = list
+    self.attempt = attempt
+    self.operation = operation
+    self.account = account
+    self.number = number
+    self.input = input
+    self.cursor = cursor
+    self.isAlone = isAlone
+    self.done = done
+    self.failed = failed
+  }
 
   /// The stage job, with the items that are still to do.
   /// - Parameter work: of the envelope, the same for all the stages of a lease.
@@ -60,7 +79,7 @@ extension Claim {
   }
 
   /// A plain batch: 'ID RUN FENCE OPERATION'.
-  private init(plain text: String, input: [UInt8]?, list: StageList) throws {
+  private convenience init(plain text: String, input: [UInt8]?, list: StageList) throws {
     let parts = text.split(separator: " ")
     guard parts.count == 4, let run = Int(parts[1]), let fence = Fence(parts[2]), let input else {
       throw QueueError.unreadable("batchd_claim", .status(text))
@@ -71,7 +90,7 @@ extension Claim {
       isAlone: false, done: [], failed: [])
   }
 
-  private init(reply value: RedisValue, list: StageList) throws {
+  private convenience init(reply value: RedisValue, list: StageList) throws {
     guard let parts = value.array, parts.count == 13, let id = parts[0].text,
       let run = parts[1].text.flatMap({ Int($0) }),
       let attempt = parts[2].text.flatMap({ Int($0) }),

@@ -96,8 +96,7 @@ extension Queue {
       case "ended": return .ended
       case "lost": return .lost
       case let text?:
-        let words = text.split(separator: " ")
-        guard words.count == 2, words[0] == "next", let stage = Stage(rawValue: String(words[1]))
+        guard text.hasPrefix("next "), let stage = Stage(rawValue: String(text.dropFirst(5)))
         else { break }
         return .next(job.claim.next(stage, done: [], failed: [], cursor: []))
       case nil: break

@@ -113,21 +113,19 @@ final class JobRunner: Sendable {
         timeoutMilliseconds: definition.timeoutMilliseconds, stop: task.cancel,
         abandon: { self.giveUp(claim, definition, held) })
       if definition.writesToStore { try await store.raise(fence: job.fence, of: job) }
-      let output = try await definition.handler.run(job, context(for: job, claim, held))
+      let context = StageContext(
+        runner: self, claim: claim, held: held, items: Set(job.items.map(\.id)))
+      let output = try await definition.handler.run(job, context)
       return held.ended() ? verdict(try bounded(output), held) : nil
     } catch {
       return held.ended() ? verdict(error, definition, held) : nil
     }
   }
 
-  private func context(for job: StageJob, _ claim: Claim, _ held: HeldLease) -> StageContext {
-    return StageContext(
-      workerLogger: logger, results: store, queue: queue, claim: claim, held: held,
-      items: Set(job.items.map(\.id)), configuration: configuration, gateLine: gateLine
-    ) { [state] in
-      if held.join({ state.takeSlots(held.list, most: 1) == 1 }) {
-        state.endSuspect(looksForMore: true)
-      }
+  /// Something was kept of what runs under the lease: a suspect is none any more.
+  func noteProgress(under held: HeldLease) {
+    if held.join({ state.takeSlots(held.list, most: 1) == 1 }) {
+      state.endSuspect(looksForMore: true)
     }
   }
 

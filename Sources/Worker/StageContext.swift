@@ -7,20 +7,17 @@ public import Stores
 
 /// What a handler may do while it holds the lease of its job.
 public struct StageContext: Sendable {
-  let workerLogger: Logger
-  let results: any ResultsStore
-  let queue: Queue
+  let runner: JobRunner
   let claim: Claim
   let held: HeldLease
   let items: Set<String>
-  let configuration: WorkerConfiguration
-  let gateLine: GateLine
-  /// Called after a checkpoint that kept something.
-  let progressed: @Sendable () -> Void
+
+  private var queue: Queue { runner.queue }
+  private var configuration: WorkerConfiguration { runner.configuration }
 
   /// Names batch, stage and account in each of its lines.
   public var logger: Logger {
-    var logger = workerLogger
+    var logger = runner.logger
     logger[metadataKey: "batch"] = "\(claim.lease.batch)"
     logger[metadataKey: "stage"] = "\(claim.list)"
     if let account = claim.account { logger[metadataKey: "account"] = "\(account)" }
@@ -33,7 +30,7 @@ public struct StageContext: Sendable {
   public var store: any ResultsStore {
     get throws {
       try held.require()
-      return results
+      return runner.store
     }
   }
 
@@ -67,7 +64,7 @@ public struct StageContext: Sendable {
     switch state {
     case .held:
       held.renewed(sent: sent)
-      if !results.isEmpty || !children.isEmpty { progressed() }
+      if !results.isEmpty || !children.isEmpty { runner.noteProgress(under: held) }
     case .lost, .cancelled:
       held.cancel(state == .lost ? .lost : .cancelled)
       throw CancellationError()
@@ -115,8 +112,8 @@ public struct StageContext: Sendable {
       name, intervalMilliseconds: intervalMilliseconds,
       marginMilliseconds: configuration.gateMarginMilliseconds,
       patienceMilliseconds: configuration.gatePatienceMilliseconds, batch: claim.lease.batch,
-      fence: claim.lease.fence.description, line: gateLine,
-      clockKnownSince: { [queue] in queue.adoption.adopted },
-      call: { [queue] in try await queue.call($0, $1) })
+      fence: claim.lease.fence.description, line: runner.gateLine,
+      clockKnownSince: { [runner] in runner.queue.adoption.adopted },
+      call: { [runner] in try await runner.queue.call($0, $1) })
   }
 }
