@@ -12,12 +12,15 @@ public struct Fence: Sendable, Hashable, Comparable, CustomStringConvertible {
   }
 
   /// Parses the form that Redis holds, `EPOCH-COUNTER`.
-  public init?(_ text: some StringProtocol) {
+  public init?(_ text: Substring) {
     guard let dash = text.utf8.firstIndex(of: UInt8(ascii: "-")), let epoch = Int(text[..<dash]),
       let counter = Int(text[text.utf8.index(after: dash)...])
     else { return nil }
     self.init(epoch: epoch, counter: counter)
   }
+
+  /// Parses the form that Redis holds, `EPOCH-COUNTER`.
+  public init?(_ text: String) { self.init(text[...]) }
 
   public var description: String { "\(epoch)-\(counter)" }
 
