@@ -17,6 +17,7 @@ struct BenchCommand: AsyncParsableCommand {
       Examples:
         batchd-dev bench                      everything, some minutes
         batchd-dev bench drain latency        only these
+        taskset -c 1 batchd-dev bench         Redis has processor 0 for itself, all else the 1
         batchd-dev bench --scale 0.01 --json  a quick look, for a program
       """)
 

@@ -12,6 +12,7 @@ final class BenchReport {
   private struct Document: Encodable {
     let machine: String
     let processors: Int
+    let redisIsAlone: Bool
     let date: Date
     let command: String
     let rows: [Row]
@@ -34,7 +35,8 @@ final class BenchReport {
     #if DEBUG
       say("A debug build: its figures say nothing of the worker's speed.")
     #endif
-    say("\(Self.machine), \(ProcessInfo.processInfo.activeProcessorCount) processors")
+    let redis = BenchSite.redisIsAlone ? ", the first one for Redis alone" : ""
+    say("\(Self.machine), \(ProcessInfo.processInfo.processorCount) processors\(redis)")
   }
 
   /// Says on standard error what is measured now.
@@ -60,7 +62,8 @@ final class BenchReport {
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
     encoder.dateEncodingStrategy = .iso8601
     let document = Document(
-      machine: Self.machine, processors: ProcessInfo.processInfo.activeProcessorCount, date: .now,
+      machine: Self.machine, processors: ProcessInfo.processInfo.processorCount,
+      redisIsAlone: BenchSite.redisIsAlone, date: .now,
       command: CommandLine.arguments.joined(separator: " "), rows: rows)
     say(String(decoding: try encoder.encode(document), as: UTF8.self))
   }

@@ -29,7 +29,7 @@ struct BenchSite {
       [
         "redis-server", "--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder, "--save", "",
         "--appendonly", appendOnly ? "yes" : "no", "--appendfsync", "everysec",
-      ], output: "\(folder)/redis.log")
+      ] + (redisIsAlone ? ["--server_cpulist", "0"] : []), output: "\(folder)/redis.log")
     let site = try await BenchSite(folder, "redis://127.0.0.1:\(port)", redis)
     do {
       let result = try await body(site)
@@ -40,6 +40,13 @@ struct BenchSite {
       throw error
     }
   }
+
+  /// Whether this process, and so its workers, must stay off the first processor (`taskset`): then it is Redis's.
+  static let redisIsAlone: Bool = {
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let processors = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
+    return processors?.split(separator: "\t").last?.hasPrefix("0") == false
+  }()
 
   private init(_ folder: String, _ url: String, _ redis: BenchProcess) async throws {
     self.folder = folder
