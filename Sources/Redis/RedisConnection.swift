@@ -122,6 +122,7 @@ public final class RedisConnection: Sendable {
         // A cancellation that came before the ticket was set found nothing to cancel.
         if Task.isCancelled { core.cancel(ticket: ticket) }
         guard mustFlush else { return }
+        // At once where that is possible: Redis works on this call while the next one is prepared here.
         if channel.eventLoop.inEventLoop {
           handler.value.flush()
         } else {
