@@ -79,8 +79,8 @@ public struct SQLiteStore: ResultsStore {
   private static func createFolder(of path: String) throws {
     guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return }
     let folder = String(path[..<slash])
-    // FileManager alone costs a worker that waits half a megabyte.
-    guard FileIdentity(path: folder) == nil else { return }
+    // FileManager alone costs a worker that waits half a megabyte. With the dot the path names nothing but a folder.
+    guard FileIdentity(path: folder + "/.") == nil else { return }
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {

@@ -144,6 +144,18 @@ import Testing
     }
   }
 
+  @Test func aFileInTheFoldersPlaceIsToldOf() async throws {
+    try await withFolder { folder in
+      let file = folder + "/results"
+      try Data().write(to: URL(fileURLWithPath: file))
+      let path = file + "/store.sqlite"
+      let error = await #expect(throws: StoreError.self) { try await SQLiteStore(path: path) }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains("the folder \(file)") == true)
+      #expect(error?.message.contains("mkdir -p") == true)
+    }
+  }
+
   @Test func aDamagedDatabaseIsIncompatible() async throws {
     try await withFolder { folder in
       let path = folder + "/store.sqlite"
