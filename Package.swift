@@ -124,6 +124,25 @@ let package = Package(
   swiftLanguageModes: [.v6]
 )
 
+// What a worker holds while it waits is mostly its program. No symbols for others to bind to, and relocations packed where
+// the C library can read them (glibc 2.36), are 5 MB less of it.
+var linking = ["-use-ld=lld", "-Xlinker", "--no-export-dynamic"]
+#if canImport(Glibc)
+  import Glibc
+  var libc = [CChar](repeating: 0, count: 64)
+  _ = confstr(Int32(_CS_GNU_LIBC_VERSION), &libc, libc.count)
+  let text = String(decoding: libc.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  let version = text.split { " .\0".contains($0) }.compactMap { Int($0) }
+  if !version.lexicographicallyPrecedes([2, 36]) {
+    linking += ["-Xlinker", "-z", "-Xlinker", "pack-relative-relocs"]
+  }
+#endif
+for target in package.targets where target.type == .executable {
+  target.linkerSettings = [
+    .unsafeFlags(linking, .when(platforms: [.linux], configuration: .release))
+  ]
+}
+
 // deploy/fuzz: an executable that libFuzzer drives, made of the checks that FuzzTests replays. No executable can import
 // another, so `batchd` is a plain module then, of the files that read the configuration.
 if Context.environment["BATCHD_FUZZ"] != nil {
@@ -142,25 +161,6 @@ if Context.environment["BATCHD_FUZZ"] != nil {
       name: "batchd-fuzz",
       dependencies: ["batchd", "Stages", "Stores", "Worker", "Redis", "Pipeline"],
       path: "Tests/FuzzTests", exclude: ["Corpus", "CorpusTests.swift", "JSONTests.swift"]),
-  ]
-}
-
-// What a worker holds while it waits is mostly its program. No symbols for others to bind to, and relocations packed where
-// the C library can read them (glibc 2.36), are 5 MB less of it.
-var linking = ["-use-ld=lld", "-Xlinker", "--no-export-dynamic"]
-#if canImport(Glibc)
-  import Glibc
-  var libc = [CChar](repeating: 0, count: 64)
-  _ = confstr(Int32(_CS_GNU_LIBC_VERSION), &libc, libc.count)
-  let text = String(decoding: libc.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  let version = text.split { " .\0".contains($0) }.compactMap { Int($0) }
-  if !version.lexicographicallyPrecedes([2, 36]) {
-    linking += ["-Xlinker", "-z", "-Xlinker", "pack-relative-relocs"]
-  }
-#endif
-for target in package.targets where target.type == .executable && target.name != "batchd-fuzz" {
-  target.linkerSettings = [
-    .unsafeFlags(linking, .when(platforms: [.linux], configuration: .release))
   ]
 }
 

@@ -1,6 +1,6 @@
 internal import ArgumentParser
 
-/// The command `batchd`.
+/// The command `batchd`. Each command states its name: to derive one from its type costs a worker half a megabyte.
 @main
 struct Batchd: AsyncParsableCommand {
   static let version = "0.1.0"

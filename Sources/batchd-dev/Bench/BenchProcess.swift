@@ -74,8 +74,13 @@ final class BenchProcess {
   }
 
   private func status(_ field: String) -> Int {
+    Self.status(field, of: pid).flatMap { Int($0) } ?? 0
+  }
+
+  /// The first word of a field (`VmRSS:`) of status of proc(5).
+  static func status(_ field: String, of pid: pid_t) -> Substring? {
     let text = (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? ""
     let line = text.split(separator: "\n").first { $0.hasPrefix(field) }
-    return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0
+    return line?.split(whereSeparator: \.isWhitespace).dropFirst().first
   }
 }

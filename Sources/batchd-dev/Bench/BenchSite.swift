@@ -42,11 +42,8 @@ struct BenchSite {
   }
 
   /// Whether this process, and so its workers, must stay off the first processor (`taskset`): then it is Redis's.
-  static let redisIsAlone: Bool = {
-    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-    let processors = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
-    return processors?.split(separator: "\t").last?.hasPrefix("0") == false
-  }()
+  static let redisIsAlone =
+    BenchProcess.status("Cpus_allowed_list:", of: getpid())?.hasPrefix("0") == false
 
   private init(_ folder: String, _ url: String, _ redis: BenchProcess) async throws {
     self.folder = folder
