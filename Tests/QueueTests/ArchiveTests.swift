@@ -60,6 +60,40 @@ import Testing
     #expect(try await expiry(bench, "batch:d") == -1)
   }
 
+  /// Where the outbox waits for longer than the retention, the operation would vanish before its last batch is archived.
+  @Test func anOperationStaysWhileARunOfItWaitsInTheOutbox() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    for name in ["o", "p"] {
+      try await bench.admit(
+        #"{"id":"\#(name)1","operation":"\#(name)"}"#, #"{"id":"\#(name)2","operation":"\#(name)"}"#
+      )
+      for number in 1...2 {
+        _ = try await bench.fcall("cancel", [.text("\(name)\(number)"), .integer(Self.start)])
+      }
+    }
+    let runs = try await ended(bench)
+    #expect(try await archive(bench, Array(runs[0..<3])) == 1)
+    #expect(try await expiry(bench, "batch:o1") == Self.start + Self.kept)
+    try await bench.tick(now: Self.start)
+    #expect(try await expiry(bench, "progress:o") == -1, "o2 waits in the outbox")
+    // All of p in one call: what waits is not of it.
+    #expect(try await archive(bench, Array(runs[6..<12])) == 2)
+    #expect(try await expiry(bench, "progress:p") == Self.start + Self.kept + 1_000)
+    // A cancelled batch of another operation comes in between, so that the outbox does not become empty.
+    try await bench.admit(#"{"id":"q"}"#)
+    _ = try await bench.fcall("cancel", ["q", .integer(Self.start)])
+    #expect(try await archive(bench, Array(runs[3..<6])) == 1)
+    try await bench.tick(now: Self.start + 60_000)
+    #expect(try await expiry(bench, "progress:o") == -1, "q may be a run of it, as far as is known")
+    #expect(try await archive(bench, ended(bench)) == 1)
+    try await bench.tick(now: Self.start + 120_000)
+    for key in ["progress:o", "members:o"] {
+      #expect(try await expiry(bench, key) == Self.start + Self.kept + 1_000, "\(key)")
+    }
+    #expect(try await bench.field("progress:o", "keep_after") == nil)
+  }
+
   @Test func aLaterEndWithAShorterRetentionShortensNothing() async throws {
     let bench = try await QueueBench()
     try await bench.register()

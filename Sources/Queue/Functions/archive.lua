@@ -2,21 +2,21 @@
 -- FCALL batchd_archive 1 PREFIX EPOCH RETENTION_MS FAILED_RETENTION_MS N {STREAM_ID ID RUN}*N [NOW]
 --   of an entry that has the field `runs`, ID is the whole of that field and RUN is 'runs'
 -- -> number of runs acknowledged; an entry that holds something else is left alone
--- A batch's keys expire after its own end, the keys of its operation last of all, and never while it lives.
-local function expire_operation(c, operation, keep)
+-- A batch's keys expire after its own end, the keys of its operation last of all, and never while it lives. `last` is the
+-- entry that came to the outbox last, nil when none waits there: one of them may be a run of the operation, unless all
+-- its batches are among the `archived` of this call. Then the round over all operations ends it (retention.lua).
+local function note_end(c, operation, keep, archived, last)
   local key = c.p .. 'progress:' .. operation
-  local known = call('HMGET', key, 'status', 'keep_until')
+  local known = call('HMGET', key, 'status', 'keep_until', 'total')
   if not known[1] then return end
   keep = math.max(keep, number(known[2]))
   call('HSET', key, 'keep_until', integer(keep))
   if not ENDED[known[1]] then return end
-  local last = integer(keep + 1000)
-  for _, account in ipairs(call('SMEMBERS', c.p .. 'accounts:' .. operation)) do
-    call('PEXPIREAT', key .. ':' .. account, last)
+  if last and archived < number(known[3]) then
+    call('HSET', key, 'keep_after', last)
+  else
+    expire_operation(c, operation, keep)
   end
-  call('PEXPIREAT', key, last)
-  call('PEXPIREAT', c.p .. 'accounts:' .. operation, last)
-  call('PEXPIREAT', c.p .. 'members:' .. operation, last)
 end
 
 -- The fields of the entry that the store has; false when it holds something else, nil when it is gone: it was acknowledged
@@ -77,8 +77,9 @@ define('archive', function(p, args)
     call('XACK', p .. 'ended', 'store', unpack(done))
     call('XDEL', p .. 'ended', unpack(done))
   end
+  local last = call('XREVRANGE', p .. 'ended', '+', '-', 'COUNT', 1)[1]
   for operation, longest in pairs(keeps) do
-    expire_operation(c, operation, longest)
+    note_end(c, operation, longest, ended[operation], last and last[1])
     -- More than came, so that the list shrinks to what lives.
     forget_members(c, operation, 2 * ended[operation])
   end

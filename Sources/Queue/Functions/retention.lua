@@ -15,6 +15,33 @@ local function abandon(c, operation)
   event(c, 'abandoned', '', { operation = operation })
 end
 
+-- All that an operation has in Redis ends a second after `keep`.
+local function expire_operation(c, operation, keep)
+  local key, at = c.p .. 'progress:' .. operation, integer(keep + 1000)
+  for _, account in ipairs(call('SMEMBERS', c.p .. 'accounts:' .. operation)) do
+    call('PEXPIREAT', key .. ':' .. account, at)
+  end
+  call('HDEL', key, 'keep_after')
+  call('PEXPIREAT', key, at)
+  call('PEXPIREAT', c.p .. 'accounts:' .. operation, at)
+  call('PEXPIREAT', c.p .. 'members:' .. operation, at)
+end
+
+local function is_later(entry, other)
+  local ms, n = string.match(entry, '^(%d+)-(%d+)$')
+  local other_ms, other_n = string.match(other, '^(%d+)-(%d+)$')
+  if not other_ms then return true end
+  return number(ms) > number(other_ms) or ms == other_ms and number(n) > number(other_n)
+end
+
+-- An operation that ended while others' runs stood in the outbox (archive.lua), once those have left it; or a month later,
+-- for one that no store takes may stand there for ever.
+local function end_operation(c, operation, known, oldest, kept)
+  local keep = number(known[2])
+  if not ENDED[known[1]] or not known[3] then return end
+  if not oldest or is_later(oldest, known[3]) or keep + kept < c.now then expire_operation(c, operation, keep) end
+end
+
 -- A step of a round over all operations; a round begins once a minute. Those whose keys have expired leave the list;
 -- one in which nothing lives or changed for as long as a failed batch is kept is abandoned. Not by score alone:
 -- operations with a failed batch stay for weeks, and would hide those behind them.
@@ -28,11 +55,14 @@ local function walk_operations(c, kept)
     from = 0
   end
   local found, left = call('ZRANGE', list, from, from + ROUND_STEP - 1, 'WITHSCORES'), 0
+  local waiting = call('XRANGE', c.p .. 'ended', '-', '+', 'COUNT', 1)[1]
   for i = 1, #found, 2 do
-    if call('EXISTS', c.p .. 'progress:' .. found[i]) == 0 then
+    local known = call('HMGET', c.p .. 'progress:' .. found[i], 'status', 'keep_until', 'keep_after')
+    if not known[1] and call('EXISTS', c.p .. 'progress:' .. found[i]) == 0 then
       call('ZREM', list, found[i])
     else
       left = left + 1
+      end_operation(c, found[i], known, waiting and waiting[1], kept)
       if number(found[i + 1]) + kept < c.now then abandon(c, found[i]) end
     end
   end
