@@ -94,6 +94,19 @@ import Testing
     #expect(try await bench.field("progress:o", "keep_after") == nil)
   }
 
+  @Test func anOperationThatLivesAgainIsNotEndedByARound() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    try await bench.admit(#"{"id":"a","operation":"o"}"#, #"{"id":"b","operation":"o"}"#)
+    for id in ["a", "b"] { _ = try await bench.fcall("cancel", [.text(id), .integer(Self.start)]) }
+    let runs = try await ended(bench)
+    #expect(try await archive(bench, Array(runs[0..<3])) == 1)
+    try await bench.admit(#"{"id":"c","operation":"o"}"#)
+    #expect(try await archive(bench, Array(runs[3..<6])) == 1)
+    try await bench.tick(now: Self.start)
+    #expect(try await expiry(bench, "progress:o") == -1)
+  }
+
   @Test func aLaterEndWithAShorterRetentionShortensNothing() async throws {
     let bench = try await QueueBench()
     try await bench.register()
