@@ -12,6 +12,8 @@ public struct Limits: Sendable, Hashable, Codable {
   public var delaySeconds = 366 * 86_400
   /// Bytes of one output (of an item or of a stage).
   public var outputBytes = 1 << 20
+  /// Bytes of all outputs of one batch.
+  public var batchOutputBytes = 64 << 20
   /// Bytes of one error text; a longer one is cut.
   public var errorBytes = 1_024
   /// Entries of `batchd:rejected`; the oldest go first.

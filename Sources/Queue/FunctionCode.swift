@@ -18,6 +18,7 @@ enum FunctionCode {
   private static let shared = [
     PackageResources.keytypes_lua, PackageResources.helpers_lua, PackageResources.progress_lua,
     PackageResources.records_lua, PackageResources.runs_lua, PackageResources.lifecycle_lua,
+    PackageResources.outputs_lua,
     PackageResources.plain_lua, PackageResources.recount_lua, PackageResources.inspection_lua,
     PackageResources.entries_lua, PackageResources.gates_lua, PackageResources.retention_lua,
   ]
@@ -29,7 +30,8 @@ enum FunctionCode {
     PackageResources.finish_lua,
     PackageResources.gate_close_lua, PackageResources.gate_confirm_lua,
     PackageResources.gate_take_lua, PackageResources.hand_back_lua, PackageResources.intake_lua,
-    PackageResources.leave_lua, PackageResources.outbox_lua, PackageResources.pause_lua,
+    PackageResources.leave_lua, PackageResources.outbox_lua, PackageResources.output_lua,
+    PackageResources.pause_lua,
     PackageResources.recover_lua, PackageResources.reenter_lua, PackageResources.register_lua,
     PackageResources.renew_lua, PackageResources.resume_lua, PackageResources.retry_lua,
     PackageResources.revision_lua, PackageResources.snooze_lua, PackageResources.tick_lua,

@@ -1,5 +1,5 @@
 internal import Logging
-public import Pipeline
+internal import Pipeline
 public import Redis
 
 /// From waiting to leased.
@@ -62,30 +62,5 @@ extension Queue {
         .text(Self.seconds(milliseconds)),
       ], timeoutMilliseconds: milliseconds + Self.graceMilliseconds)
     return !reply.isNull
-  }
-
-  /// The outputs of a batch's items in `stage`, by item id, read in bounded steps.
-  public func outputs(of batch: String, stage: Stage) async throws -> [String: JSON] {
-    let key = keys.items(batch, stage.rawValue)
-    var outputs: [String: JSON] = [:]
-    var cursor = "0"
-    repeat {
-      let reply = try await read(["HSCAN", .text(key), .text(cursor), "COUNT", 200])
-      guard let page = reply.array, page.count == 2, let next = page[0].text,
-        let pairs = page[1].array
-      else { throw QueueError.unreadable("HSCAN", reply) }
-      for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-        guard let item = pairs[index].text, let bytes = pairs[index + 1].bytes else { continue }
-        outputs[item] = try JSON(parsing: bytes)
-      }
-      cursor = next
-    } while cursor != "0"
-    return outputs
-  }
-
-  /// The stage's own output of a batch; nil when it made none.
-  public func output(of batch: String, stage: Stage) async throws -> JSON? {
-    let reply = try await read(["HGET", .text(keys.output(batch)), .text(stage.rawValue)])
-    return try reply.bytes.map { try JSON(parsing: $0) }
   }
 }

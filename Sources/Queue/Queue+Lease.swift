@@ -5,6 +5,7 @@ internal import Redis
 extension Queue {
   /// Keeps finished items, the cursor and new batches in one step; renews the lease.
   /// - Parameter children: envelopes with ids; one whose id exists already is left alone.
+  /// - Throws: `QueueError` with code `.output` when the outputs of the batch would be too large together.
   public func checkpoint(
     _ claim: Claim, _ results: [String: ItemResult], cursor: JSON? = nil, children: [JSON] = [],
     leaseMilliseconds: Int, now: Int? = nil
@@ -15,7 +16,11 @@ extension Queue {
     arguments.append(.integer(results.count))
     for (item, result) in results {
       switch result {
-      case .done(let output): arguments += [.text(item), "done", .bytes(output.bytes)]
+      case .done(let output):
+        guard let kept = try await keep(output, of: item, under: claim.lease, now: now) else {
+          return .lost
+        }
+        arguments += [.text(item), "done", .bytes(kept)]
       case .failed(let error):
         arguments += [.text(item), "failed", .text(error.limited(to: limits.errorBytes))]
       }
@@ -51,18 +56,27 @@ extension Queue {
     case queued
     case ended
     case lost
+    /// Nothing was done: the outputs of the batch would be too large together.
+    case full
   }
 
   /// One finished stage job.
   public struct Finish: Sendable {
     public let claim: Claim
-    public let output: JSON?
+    /// What is kept as the stage's own output.
+    let output: [UInt8]?
     /// Whether this worker has a slot for the next stage.
     public let goesOn: Bool
 
+    /// - Parameter output: of a size that one call may bring.
     public init(claim: Claim, output: JSON?, goesOn: Bool) {
+      self.init(claim: claim, kept: output?.bytes, goesOn: goesOn)
+    }
+
+    /// - Parameter kept: as `keep` returned it.
+    public init(claim: Claim, kept: [UInt8]?, goesOn: Bool) {
       self.claim = claim
-      self.output = output
+      output = kept
       self.goesOn = goesOn
     }
   }
@@ -76,7 +90,7 @@ extension Queue {
       arguments += Self.identify(job.claim.lease)
       arguments.append(job.goesOn ? "1" : "0")
       arguments.append(job.output == nil ? "0" : "1")
-      arguments.append(.bytes(job.output?.bytes ?? []))
+      arguments.append(.bytes(job.output ?? []))
     }
     arguments.append("short")
     let reply = try await call("finish", arguments, now: now)
@@ -95,6 +109,7 @@ extension Queue {
       case "queued": return .queued
       case "ended": return .ended
       case "lost": return .lost
+      case "full": return .full
       case let text?:
         guard text.hasPrefix("next "), let stage = Stage(rawValue: String(text.dropFirst(5)))
         else { break }
@@ -137,7 +152,7 @@ extension Queue {
   }
 
   /// ID RUN STAGE FENCE, as every verb under a lease begins.
-  private static func identify(_ lease: Lease) -> [RedisArgument] {
+  static func identify(_ lease: Lease) -> [RedisArgument] {
     [
       .text(lease.batch), .integer(lease.run), .text(lease.stage.rawValue),
       .text(lease.fence.description),

@@ -39,7 +39,7 @@ extension Queue {
     }
     let kept: [(RedisArgument, Int)] = [
       ("event_count", limits.eventCount), ("rejected_count", limits.rejectedCount),
-      ("rejected_bytes", limits.rejectedBytes),
+      ("rejected_bytes", limits.rejectedBytes), ("batch_output_bytes", limits.batchOutputBytes),
       ("quiet_ms", quietMilliseconds),
       ("retention_ms", limits.retentionSeconds * 1000),
       ("failed_retention_ms", limits.failedRetentionSeconds * 1000),

@@ -9,6 +9,8 @@ public struct QueueError: Error, Sendable, CustomStringConvertible {
     case store = "STORE"
     /// What was named does not exist.
     case notFound = "NOTFOUND"
+    /// The outputs of the batch would be larger than `Limits.batchOutputBytes`.
+    case output = "OUTPUT"
     /// An argument is wrong.
     case badArgument = "BADARG"
     /// The call does not fit the state of the batch.

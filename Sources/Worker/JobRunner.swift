@@ -116,7 +116,7 @@ final class JobRunner: Sendable {
       let context = StageContext(
         runner: self, claim: claim, held: held, items: Set(job.items.map(\.id)))
       let output = try await definition.handler.run(job, context)
-      return held.ended() ? verdict(try bounded(output), held) : nil
+      return held.ended() ? verdict(try bounded(output, definition.outputBytes), held) : nil
     } catch {
       return held.ended() ? verdict(error, definition, held) : nil
     }
@@ -129,12 +129,10 @@ final class JobRunner: Sendable {
     }
   }
 
-  private func bounded(_ output: JSON?) throws -> JSON? {
-    let limit = configuration.limits.outputBytes
+  private func bounded(_ output: JSON?, _ limit: Int) throws -> JSON? {
     guard let output, output.bytes.count > limit else { return output }
     throw StageError.permanent(
-      "the stage's output has \(output.bytes.count) bytes, the limit is \(limit) (limits.output_bytes)"
-    )
+      "the stage's output has \(output.bytes.count) bytes, the limit is \(limit) (output_bytes)")
   }
 
   private func verdict(_ output: JSON?, _ held: HeldLease) -> Verdict {
@@ -162,6 +160,7 @@ final class JobRunner: Sendable {
       case .fenced: return .gone
       case .invalid: return .permanent(error.message)
       }
+    case let error as QueueError where error.code == .output: return .permanent(error.message)
     case let error as EnvelopeError: return .permanent("\(error)")
     // Nobody stopped the handler, so the whole worker is being stopped.
     case is CancellationError: return .handBack
@@ -210,16 +209,34 @@ final class JobRunner: Sendable {
   private func finish(_ claim: Claim, _ output: JSON?, _ held: HeldLease) async throws
     -> Assignment?
   {
+    var kept: [UInt8]?
+    if let output {
+      do {
+        kept = try await queue.keep(output, under: claim.lease)
+      } catch let error as QueueError where error.code == .output {
+        try await end(claim, error.message)
+        return nil
+      }
+      if kept == nil {
+        state.count(.lost)
+        return nil
+      }
+    }
     let following = following[claim.list]
     let hasSlot = following.map { state.takeSlots($0, most: 1) == 1 } ?? false
     let sent = ContinuousClock.now
     let answer: Queue.Finished
     do {
       answer = try await settlement.finish(
-        Queue.Finish(claim: claim, output: output, goesOn: hasSlot))
+        Queue.Finish(claim: claim, kept: kept, goesOn: hasSlot))
     } catch {
       if let following, hasSlot { state.giveSlots(following, 1) }
       throw error
+    }
+    if case .full = answer {
+      if let following, hasSlot { state.giveSlots(following, 1) }
+      try await end(claim, Self.full)
+      return nil
     }
     state.count(.finished)
     if case .next(let next) = answer, next.list == following {
@@ -230,6 +247,9 @@ final class JobRunner: Sendable {
     if case .lost = answer { state.count(.lost) }
     return nil
   }
+
+  private static let full =
+    "the batch's outputs are too large together; make smaller batches or outputs, or raise limits.batch_output_bytes"
 
   private func retry(
     _ claim: Claim, _ definition: StageDefinition, _ text: String, after delay: Int?

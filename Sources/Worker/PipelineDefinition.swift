@@ -33,13 +33,16 @@ public struct StageDefinition: Sendable {
   public var timeoutMilliseconds: Int
   public var retry: RetryPolicy
   public var onDrain: OnDrain
+  /// Bytes of the output of one item or of the stage.
+  public var outputBytes: Int
   /// Whether the handler writes to the store: its fence is raised there before it starts.
   public var writesToStore: Bool
 
   public init(
     stage: Stage, handler: any StageHandler, slots: Int = 256,
     timeoutMilliseconds: Int = 3_600_000, retry: RetryPolicy = RetryPolicy(),
-    onDrain: OnDrain = .handBack, writesToStore: Bool = false
+    onDrain: OnDrain = .handBack, outputBytes: Int = Limits().outputBytes,
+    writesToStore: Bool = false
   ) {
     self.stage = stage
     self.handler = handler
@@ -47,6 +50,7 @@ public struct StageDefinition: Sendable {
     self.timeoutMilliseconds = timeoutMilliseconds
     self.retry = retry
     self.onDrain = onDrain
+    self.outputBytes = outputBytes
     self.writesToStore = writesToStore
   }
 }

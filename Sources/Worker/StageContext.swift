@@ -39,12 +39,24 @@ public struct StageContext: Sendable {
     try await queue.outputs(of: claim.lease.batch, stage: stage)
   }
 
+  /// The items that have an output in an earlier stage, sorted.
+  public func outputIDs(of stage: Stage) async throws -> [String] {
+    try await queue.outputIDs(of: claim.lease.batch, stage: stage)
+  }
+
+  /// The outputs of some items in an earlier stage as JSON text, in the order of `items`; nil where there is none.
+  /// For outputs that shall not be in memory all at once: ask for few at a time.
+  public func outputs(of stage: Stage, items: [String]) async throws -> [[UInt8]?] {
+    try await queue.outputs(of: claim.lease.batch, stage: stage, items: items)
+  }
+
   /// The stage's own output of an earlier stage.
   public func output(of stage: Stage) async throws -> JSON? {
     try await queue.output(of: claim.lease.batch, stage: stage)
   }
 
-  /// Records item results, the cursor and new batches in one atomic step; also renews the lease.
+  /// Records item results, the cursor and new batches in one atomic step; also renews the lease. Only of results with more
+  /// than some MiB of outputs the greater part comes before that step.
   ///
   /// - Parameters:
   ///   - cursor: handed to the next attempt as `job.cursor`.
@@ -57,9 +69,37 @@ public struct StageContext: Sendable {
     for item in results.keys where !items.contains(item) {
       throw StageError.permanent("the handler reported item \"\(item)\", which is not to be done")
     }
+    var parts = parts(of: bounded(results))
+    let last = parts.removeLast()
+    // Items first: what the cursor and the children build on is there before them.
+    for part in parts { try await keep(part, cursor: nil, children: []) }
+    try await keep(last, cursor: cursor, children: children)
+  }
+
+  /// Outputs of one call: it keeps Redis from everybody else.
+  private static let callBytes = 4 << 20
+
+  /// The results in parts that one call may bring; at least one.
+  private func parts(of results: [String: ItemResult]) -> [[String: ItemResult]] {
+    var parts: [[String: ItemResult]] = [[:]]
+    var bytes = 0
+    for (item, result) in results {
+      if case .done(let output) = result { bytes += output.bytes.count }
+      if bytes > Self.callBytes, !parts[parts.count - 1].isEmpty {
+        parts.append([:])
+        bytes = 0
+      }
+      parts[parts.count - 1][item] = result
+    }
+    return parts
+  }
+
+  private func keep(
+    _ results: [String: ItemResult], cursor: JSON?, children: [JSON]
+  ) async throws {
     let sent = ContinuousClock.now
     let state = try await queue.checkpoint(
-      claim, bounded(results), cursor: cursor, children: children,
+      claim, results, cursor: cursor, children: children,
       leaseMilliseconds: configuration.leaseMilliseconds)
     switch state {
     case .held:
@@ -73,11 +113,11 @@ public struct StageContext: Sendable {
 
   /// An output over the limit fails its item: what is too large to keep must not pass for done.
   private func bounded(_ results: [String: ItemResult]) -> [String: ItemResult] {
-    let limit = configuration.limits.outputBytes
+    guard let limit = runner.definitions[claim.list]?.outputBytes else { return results }
     return results.mapValues { result in
       guard case .done(let output) = result, output.bytes.count > limit else { return result }
       return .failed(
-        "its output has \(output.bytes.count) bytes, the limit is \(limit) (limits.output_bytes)")
+        "its output has \(output.bytes.count) bytes, the limit is \(limit) (output_bytes)")
     }
   }
 

@@ -54,7 +54,7 @@ struct CommandError: Error, Sendable, Equatable {
     switch error.code {
     case .protocolViolation: .software
     case .twin, .store: .unavailable
-    case .notFound, .badArgument, .refused: .data
+    case .notFound, .badArgument, .output, .refused: .data
     }
   }
 

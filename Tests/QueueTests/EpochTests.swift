@@ -48,6 +48,7 @@ import Testing
       ("claim", ["w1", "r", "demo", "extraction", "queue", 1, 15_000]),
       ("renew", ["w1", "1", 15_000, 0, 0, 0, 0]),
       ("checkpoint", lease + [15_000, "0", "", 0, 0]), ("finish", [15_000, 0]),
+      ("output", lease + ["", 0, "{}"]),
       ("fail", lease + ["", "no"]), ("snooze", lease + [1, "no"]), ("hand_back", [1] + lease),
       ("tick", ["", "", 3]), ("recover", ["w1", 0, 9, 3]), ("leave", ["w1"]),
       ("outbox", ["w1", 9]), ("archive", [1, 1, 0]), ("gate_take", ["g", 1, 1, 1, "", ""]),

@@ -16,6 +16,7 @@ import Testing
     case .queued: "queued"
     case .ended: "ended"
     case .lost: "lost"
+    case .full: "full"
     }
   }
 

@@ -5,7 +5,8 @@ public struct FunctionSources: Sendable {
   /// Files whose functions the others share, in this order, as the daemon puts them together.
   private static let shared = [
     "keytypes.lua", "helpers.lua", "progress.lua", "records.lua", "runs.lua", "lifecycle.lua",
-    "plain.lua", "recount.lua", "inspection.lua", "entries.lua", "gates.lua", "retention.lua",
+    "outputs.lua", "plain.lua", "recount.lua", "inspection.lua", "entries.lua", "gates.lua",
+    "retention.lua",
   ]
 
   public var files: [String: String] = [:]

@@ -3,7 +3,8 @@
 --       M {CHILD}*M [NOW]
 --   KIND   'done' with the item's output, 'failed' with its error; an item repeated counts once
 --   CHILD  ID OPERATION PIPELINE ACCOUNT PRIORITY ITEMS RAW; an id that exists is left alone
--- -> 'held', 'lost' (nothing was kept) or 'cancelled' (the batch ended by this call; its items were kept)
+-- -> 'held', 'lost' (nothing was kept) or 'cancelled' (the batch ended by this call; its items were kept); error OUTPUT:
+--    the outputs of the batch would have more bytes than it may, nothing was kept
 local function keep_items(c, id, b, args, from, n)
   local before_counts = b.counts and STAGES[b.stage] <= STAGES[b.counts]
   local done, failed, fresh = 0, 0, 0
@@ -23,6 +24,17 @@ local function keep_items(c, id, b, args, from, n)
     end
   end
   return done, failed, fresh
+end
+
+-- The bytes of the outputs that are new.
+local function new_bytes(c, id, b, args, from, n)
+  local bytes = 0
+  for i = from, from + 3 * (n - 1), 3 do
+    if args[i + 1] == 'done' and call('HEXISTS', c.p .. 'items:' .. id .. ':' .. b.stage, args[i]) == 0 then
+      bytes = bytes + #args[i + 2]
+    end
+  end
+  return bytes
 end
 
 local function admit_children(c, args, from, m)
@@ -59,6 +71,7 @@ define('checkpoint', function(p, args)
       refuse('PIPELINE', 'child ' .. args[i] .. ': pipeline "' .. args[i + 2] .. '" is not known')
     end
   end
+  if n > 0 and not take_room(c, id, new_bytes(c, id, b, args, 10, n)) then refuse_output(c) end
   local done, failed, fresh = keep_items(c, id, b, args, 10, n)
   -- A cancelled batch begins nothing new; its cursor stays before the children that a retry will admit.
   local created = b.cancel and 0 or admit_children(c, args, m_at + 1, m)

@@ -1,8 +1,8 @@
 -- batchd_finish: settles stage jobs that are done, many at once.
 -- FCALL batchd_finish 1 PREFIX EPOCH LEASE_MS N {ID RUN STAGE FENCE GO_ON HAS_OUTPUT OUTPUT}*N ['short'] [NOW]
 --   GO_ON  '1' when the caller serves the next stage and has a slot for it
--- -> [NOW, ANSWER*N]; ANSWER 'queued' (next stage, in its list), 'ended', 'lost' (nothing was done) or, when the
---    lease goes on, ['next', STAGE, [items done], [items failed], CURSOR]; of a plain batch, with 'short', 'next STAGE'
+-- -> [NOW, ANSWER*N]; ANSWER 'queued' (next stage, in its list), 'ended', 'lost' (nothing was done), 'full' (nothing was
+--    done: the outputs of the batch would have more bytes than it may) or, when the lease goes on, ['next', STAGE, [items done], [items failed], CURSOR]; of a plain batch, with 'short', 'next STAGE'
 -- The lease goes on without a trip through the list when nobody waits there and nothing is paused. A repeat,
 -- keyed (run, stage, fence), returns the first answer.
 local function count_rest(c, b)
@@ -115,8 +115,9 @@ define('finish', function(p, args)
     local id, run, stage, fence, go_on, has_output, output = unpack(args, 7 * i - 3, 7 * i + 3)
     local b, seen = plain_held(c, id, run, stage, fence), nil
     if not b then b, seen = held(c, id, run, stage, fence) end
-    if b then
-      if has_output == '1' then call('HSET', p .. 'output:' .. id, stage, output) end
+    if b and has_output == '1' and not keep_output(c, id, stage, output) then
+      reply[i + 1] = 'full'
+    elseif b then
       reply[i + 1] = (b.plain and settle_plain or settle)(c, id, b, fence, go_on == '1', expiry, short)
     else
       local answer = settled_before(seen, run, stage, fence)

@@ -18,14 +18,16 @@ end
 -- Forgets what failed items produced from `from` on, so that they run again.
 -- Returns how many items of the counted stage stay done.
 local function reopen_items(c, id, b, from)
-  local items = call('HKEYS', c.p .. 'errors:' .. id)
+  local items, freed = call('HKEYS', c.p .. 'errors:' .. id), 0
   for stage in string.gmatch(b.stages, '[^,]+') do
     if STAGES[stage] >= STAGES[from] then
+      for _, item in ipairs(items) do freed = freed + call('HSTRLEN', c.p .. 'items:' .. id .. ':' .. stage, item) end
       for at = 1, #items, 1000 do
         call('HDEL', c.p .. 'items:' .. id .. ':' .. stage, unpack(items, at, math.min(at + 999, #items)))
       end
     end
   end
+  take_room(c, id, -freed)
   call('DEL', c.p .. 'errors:' .. id)
   if not b.counts or STAGES[from] > STAGES[b.counts] then return number(b.items_done) end
   -- Items that counted as done only because their stage returned are done again.
