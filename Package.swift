@@ -8,6 +8,7 @@ let argumentParser = Target.Dependency.product(
   name: "ArgumentParser", package: "swift-argument-parser")
 let asyncHTTPClient = Target.Dependency.product(
   name: "AsyncHTTPClient", package: "async-http-client")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
@@ -33,6 +34,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.29.0"),
@@ -67,7 +69,10 @@ let package = Package(
     // Floor 4
     .target(
       name: "Stages",
-      dependencies: ["Worker", "Stores", "Pipeline", asyncHTTPClient, nioCore, nioHTTP1]),
+      dependencies: [
+        "Worker", "Stores", "Pipeline", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1,
+        nioPosix,
+      ]),
     .target(name: "Simulators", dependencies: ["Pipeline", hummingbird, logging, nioCore]),
     // Floor 5
     .executableTarget(
@@ -83,7 +88,8 @@ let package = Package(
         lifecycle, logging, unixSignals,
       ]),
     // Tests
-    .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .target(
+      name: "TestSupport", dependencies: [nioCore, nioHTTP1, nioPosix], path: "Tests/TestSupport"),
     .executableTarget(
       name: "TestWorker",
       dependencies: [
@@ -113,12 +119,16 @@ let package = Package(
       dependencies: ["Simulators", "Pipeline", asyncHTTPClient, nioCore, nioHTTP1]),
     .testTarget(
       name: "StagesTests",
-      dependencies: ["Stages", "Simulators", "Stores", "Worker", "Pipeline", nioCore, nioPosix]),
+      dependencies: [
+        "Stages", "Simulators", "Stores", "Worker", "Pipeline", "TestSupport", logging, nioCore,
+        nioHTTP1, nioPosix,
+      ]),
     .testTarget(name: "StoresTests", dependencies: ["Stores", "Pipeline", grdb]),
     .testTarget(
       name: "WorkerTests",
       dependencies: [
-        "Worker", "Queue", "Redis", "Stores", "Pipeline", "TestSupport", lifecycle, logging,
+        "Worker", "Stages", "Queue", "Redis", "Stores", "Pipeline", "TestSupport", lifecycle,
+        logging,
       ]),
   ],
   swiftLanguageModes: [.v6]

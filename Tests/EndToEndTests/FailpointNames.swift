@@ -6,10 +6,12 @@ enum FailpointNames {
   private static let people: Set<String> = [
     "cancel", "retry", "pause", "resume", "reenter", "drop", "doctor",
   ]
-  /// The read for handlers that want a stage's own output, which no stage of Workiz does; HSCAN takes the same way. What
-  /// is asked of Sentinels, which SentinelTests has. Who else bears the name (CloneTests) and what was broken
-  /// (HostileWorkerTests) is read only then.
-  private static let unused: Set<String> = ["HGET", "SENTINEL", "ZSCORE", "XREVRANGE"]
+  /// The reads for handlers that want a stage's own output, or outputs a few at a time, which no stage of Workiz does;
+  /// HSCAN takes the same way. What is asked of Sentinels, which SentinelTests has. Who else bears the name (CloneTests)
+  /// and what was broken (HostileWorkerTests) is read only then.
+  private static let unused: Set<String> = [
+    "HGET", "HKEYS", "HMGET", "SENTINEL", "ZSCORE", "XREVRANGE",
+  ]
   /// The blocked fetch of entries is several commands in one piece.
   private static let pieces: Set<String> = ["CLIENT+BLMOVE+LLEN+intake"]
   static let storeWrites: Set<String> = [
@@ -34,11 +36,13 @@ enum FailpointNames {
       texts += try Self.texts("Sources/\(module)", ".swift")
     }
     let words = texts.flatMap { $0.matches(of: /\[\s*"([A-Z]{4,})"/).map { String($0.1) } }
-    return Set(words).subtracting(["FCALL", "REPLACE", "UUID", "LOADING", "LLEN", "READONLY"])
-      .subtracting(
-        unused
-      )
-      .union(pieces)
+    return Set(words).subtracting([
+      "FCALL", "REPLACE", "UUID", "PATH", "LOADING", "LLEN", "READONLY",
+    ])
+    .subtracting(
+      unused
+    )
+    .union(pieces)
   }
 
   /// How many functions of the SQLite store write; the opening, which makes the tables, is one more.

@@ -7,6 +7,7 @@ enum FuzzTarget: String, CaseIterable {
   case replies, json, envelope, configuration, address
   case workizReply = "workiz-reply"
   case workizDocument = "workiz-document"
+  case handlerOutput = "handler-output"
 
   struct Failure: Error, CustomStringConvertible {
     let description: String
@@ -31,6 +32,7 @@ enum FuzzTarget: String, CaseIterable {
     case .address: checkAddress
     case .workizReply: checkWorkizReply
     case .workizDocument: checkWorkizDocument
+    case .handlerOutput: checkHandlerOutput
     }
   }
 

@@ -18,12 +18,15 @@ enum RawServer {
   }
 
   /// Runs `use` with the base URL of a server on a free port of the loopback.
-  static func with(_ behaviour: Behaviour, use: (String) async throws -> Void) async throws {
+  static func with(
+    _ behaviour: Behaviour, onRequest: @escaping @Sendable () -> Void = {},
+    use: (String) async throws -> Void
+  ) async throws {
     let group = MultiThreadedEventLoopGroup.singleton
     let server = try await ServerBootstrap(group: group)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(Handler(behaviour))
+          try channel.pipeline.syncOperations.addHandler(Handler(behaviour, onRequest))
         }
       }
       .bind(host: "127.0.0.1", port: 0).get()
@@ -39,13 +42,18 @@ enum RawServer {
   private final class Handler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     private let behaviour: Behaviour
+    private let onRequest: @Sendable () -> Void
     private var hasAnswered = false
 
-    init(_ behaviour: Behaviour) { self.behaviour = behaviour }
+    init(_ behaviour: Behaviour, _ onRequest: @escaping @Sendable () -> Void) {
+      self.behaviour = behaviour
+      self.onRequest = onRequest
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       guard !hasAnswered else { return }
       hasAnswered = true
+      onRequest()
       let channel = context.channel
       switch behaviour {
       case .hang: break

@@ -22,7 +22,7 @@ enum TestWorker {
     let store = try await SQLiteStore(
       path: settings["store", ""], busyMilliseconds: settings["busy_ms", 10_000])
     let workiz = try settings.workiz()
-    let configuration = settings.worker(workiz)
+    let configuration = try settings.worker(workiz)
     let queue = Queue(
       try RedisConfiguration(url: settings["redis", ""]), prefix: settings["prefix", "batchd"],
       worker: configuration.name, limits: configuration.limits,
@@ -67,10 +67,17 @@ struct Settings {
     return try WorkizPipeline(configuration)
   }
 
-  func worker(_ workiz: WorkizPipeline?) -> WorkerConfiguration {
+  /// With `exec=SCRIPT` the stage is a command of the shell.
+  private func handler() throws -> any StageHandler {
+    guard values["exec"] != nil else { return TestHandler() }
+    return try ExecHandler(
+      ExecConfiguration(command: ["/bin/sh", "-c", self["exec", ""]]), retries: self["retries", 3])
+  }
+
+  func worker(_ workiz: WorkizPipeline?) throws -> WorkerConfiguration {
     let names = self["pipelines", "demo"].split(separator: ",").map(String.init)
     let handlers =
-      workiz?.handlers ?? [Stage(rawValue: self["stage", "extraction"])!: TestHandler()]
+      try workiz?.handlers ?? [Stage(rawValue: self["stage", "extraction"])!: handler()]
     var retry = RetryPolicy()
     retry.retries = self["retries", 3]
     retry.backoffMilliseconds = self["backoff_ms", 100]

@@ -1,8 +1,8 @@
 import Pipeline
 
-extension [Item] {
-  /// Slices of at most 100 items: each checkpoint stays small, and a crash repeats little.
-  func chunks() -> [ArraySlice<Item>] {
+extension Array {
+  /// Slices of at most 100, for checkpoints: each stays small, and a crash repeats little.
+  func chunks() -> [ArraySlice<Element>] {
     stride(from: 0, to: count, by: 100).map { self[$0..<Swift.min($0 + 100, count)] }
   }
 }
