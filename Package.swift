@@ -29,6 +29,8 @@ let package = Package(
   name: "batchd",
   platforms: [.macOS(.v15)],
   products: [
+    // For handlers in Swift: deploy/examples/swift.
+    .library(name: "BatchdWorker", targets: ["Pipeline", "Stores", "Worker"]),
     .executable(name: "batchd", targets: ["batchd"]),
     .executable(name: "batchd-dev", targets: ["batchd-dev"]),
   ],
@@ -65,7 +67,9 @@ let package = Package(
     // Floor 3
     .target(
       name: "Worker",
-      dependencies: ["Redis", "Queue", "Coordination", "Stores", "Pipeline", lifecycle, logging]),
+      dependencies: [
+        "Redis", "Queue", "Coordination", "Stores", "Pipeline", lifecycle, logging, unixSignals,
+      ]),
     // Floor 4
     .target(
       name: "Stages",
@@ -91,9 +95,12 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: [nioCore, nioHTTP1, nioPosix], path: "Tests/TestSupport"),
     .executableTarget(
+      name: "SwiftStage", dependencies: ["Pipeline", "Stores", "Worker"],
+      path: "deploy/examples/swift"),
+    .executableTarget(
       name: "TestWorker",
       dependencies: [
-        "Redis", "Queue", "Stores", "Worker", "Stages", "Pipeline", lifecycle, logging, unixSignals,
+        "Redis", "Stores", "Worker", "Stages", "Pipeline", lifecycle, logging, unixSignals,
       ],
       path: "Tests/TestWorker"),
     .testTarget(
@@ -109,7 +116,9 @@ let package = Package(
     .testTarget(name: "ModelTests", dependencies: ["Redis", "Pipeline", "TestSupport", logging]),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["Simulators", "Redis", "Pipeline", "TestSupport", "TestWorker", grdb, logging]),
+      dependencies: [
+        "Simulators", "Redis", "Pipeline", "TestSupport", "TestWorker", "SwiftStage", grdb, logging,
+      ]),
     .testTarget(name: "PackageTests"),
     .testTarget(
       name: "QueueTests", dependencies: ["Queue", "Redis", "Pipeline", "TestSupport", logging]),
@@ -164,8 +173,9 @@ if Context.environment["BATCHD_FUZZ"] != nil {
       sources: [
         "Configuration.swift", "ConfigurationChecks.swift", "ConfigurationError.swift",
         "ConfigurationFile.swift", "ConfigurationKey.swift", "ConfigurationKeys.swift",
-        "ConfigurationReader.swift", "ConfigurationText.swift", "EditDistance.swift",
-        "KeyLines.swift", "SecretSource.swift", "TextFile.swift", "TOMLGuard.swift",
+        "ConfigurationPipelines.swift", "ConfigurationReader.swift", "ConfigurationText.swift",
+        "EditDistance.swift", "KeyLines.swift", "SecretSource.swift", "StageKeys.swift",
+        "StageSettings.swift", "TextFile.swift", "TOMLGuard.swift",
       ]),
     .executableTarget(
       name: "batchd-fuzz",

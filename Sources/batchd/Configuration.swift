@@ -13,8 +13,8 @@ struct Configuration: Sendable, Equatable {
   var prefix = "batchd"
   /// Tells the workers of one host apart.
   var instance = "1"
-  /// The pipeline of an envelope that names none.
-  var defaultPipeline = "workiz"
+  /// The pipeline of an envelope that names none: the only one, or `workiz`, when the file says nothing.
+  var defaultPipeline = Self.workizPipeline
   /// A folder with one `NAME.toml` per account.
   var accountsDirectory: String?
   var redis = RedisSettings()
@@ -23,13 +23,15 @@ struct Configuration: Sendable, Equatable {
   var limits = Limits()
   /// What every stage starts from.
   var retry = RetryPolicy()
-  /// By name; every known pipeline is here, with all its stages.
-  var pipelines = [Self.workizPipeline: PipelineSettings()]
+  /// The rate limits that stages name.
+  var gates: [String: GateSettings] = [:]
+  /// By name.
+  var pipelines = [Self.workizPipeline: PipelineSettings.workiz()]
   var workiz = WorkizSettings()
   /// Where each account's token comes from, those of `accountsDirectory` included.
   var accounts: [String: SecretSource] = [:]
 
-  /// The only pipeline of this version.
+  /// The pipeline that batchd brings along.
   static let workizPipeline = "workiz"
 }
 
@@ -67,27 +69,6 @@ extension Configuration {
     var fetchMilliseconds = 300_000
     var gatePatienceMilliseconds = 2_000
     var gateMarginMilliseconds = 15
-  }
-
-  /// One pipeline as this worker serves it.
-  struct PipelineSettings: Sendable, Equatable {
-    var serve = true
-    /// All six stages.
-    var stages: [Stage: StageSettings]
-
-    /// - Parameter retry: what the stages start from.
-    init(retry: RetryPolicy = RetryPolicy()) {
-      stages = Dictionary(
-        uniqueKeysWithValues: Stage.allCases.map { ($0, StageSettings(retry: retry)) })
-    }
-  }
-
-  /// One stage; the defaults are those of `StageDefinition`.
-  struct StageSettings: Sendable, Equatable {
-    var slots = 256
-    var timeoutMilliseconds = 3_600_000
-    var retry = RetryPolicy()
-    var onDrain = StageDefinition.OnDrain.handBack
   }
 
   /// The Workiz API.

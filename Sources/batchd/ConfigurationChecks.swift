@@ -24,12 +24,18 @@ extension Configuration {
         "workiz.batch_size (\(workiz.batchSize)) must not be over limits.item_count "
           + "(\(limits.itemCount)): batchd would reject its own batches")
     }
+    if limits.outputBytes > limits.batchOutputBytes {
+      reader.report(
+        between: [["limits", "output_bytes"], ["limits", "batch_output_bytes"]],
+        "output_bytes (\(limits.outputBytes)) must not be over batch_output_bytes "
+          + "(\(limits.batchOutputBytes)): one output is part of what its batch may have")
+    }
     checkCertificates(&reader)
     checkRetry(retry, at: ["retry"], &reader)
+    checkPipelines(&reader)
     for (name, pipeline) in pipelines {
-      for stage in Stage.allCases {
-        let path = ["pipelines", name, stage.rawValue]
-        checkStage(pipeline.stages[stage]!, at: path, &reader)
+      for (stage, settings) in pipeline.stages {
+        checkStage(settings, at: ["pipelines", name, stage.rawValue], &reader)
       }
     }
   }

@@ -28,9 +28,10 @@ extension Configuration {
     var reader = try ConfigurationReader(text: text, file: file)
     reader.read(reader.root, at: [], Self.keys, tables: Self.tables, into: &self)
     readTables(&reader)
-    readPipelines(&reader)
+    readGates(&reader)
     readAccounts(&reader)
     let accountFindings = readAccountsDirectory(&reader)
+    readPipelines(&reader)
     check(&reader)
     var findings = reader.findings + accountFindings
     if let instance {
@@ -50,26 +51,6 @@ extension Configuration {
     reader.read(table("limits"), at: ["limits"], Limits.keys, into: &limits)
     reader.read(table("retry"), at: ["retry"], RetryPolicy.keys, into: &retry)
     reader.read(table("workiz"), at: ["workiz"], WorkizSettings.keys, into: &workiz)
-  }
-
-  private mutating func readPipelines(_ reader: inout ConfigurationReader) {
-    let name = Self.workizPipeline
-    let stages = Stage.allCases.map(\.rawValue)
-    // Stages start from [retry], which has been read.
-    var settings = PipelineSettings(retry: retry)
-    let pipelines = reader.table("pipelines", in: reader.root, at: [])
-    for other in pipelines?.keys ?? [] where other != name {
-      reader.report(["pipelines", other], "unknown pipeline; known: \(name)")
-    }
-    let path = ["pipelines", name]
-    let table = reader.table(name, in: pipelines, at: ["pipelines"])
-    reader.read(table, at: path, PipelineSettings.keys, tables: stages, into: &settings)
-    for stage in Stage.allCases {
-      let values = reader.table(stage.rawValue, in: table, at: path)
-      reader.read(
-        values, at: path + [stage.rawValue], StageSettings.keys, into: &settings.stages[stage]!)
-    }
-    self.pipelines[name] = settings
   }
 
   private mutating func readAccounts(_ reader: inout ConfigurationReader) {

@@ -102,6 +102,91 @@ extension ConfigurationKey {
     }
   }
 
+  /// One of the cases of an enum; not given is nil.
+  static func optionalChoice<Choice: RawRepresentable<String> & CaseIterable>(
+    _ name: String, _ field: WritableKeyPath<Target, Choice?>
+  ) -> Self {
+    let rule =
+      "must be " + Choice.allCases.map { tomlString($0.rawValue) }.joined(separator: " or ")
+    return Self(name: name) { value, _, target in
+      guard let text = value.string else { return "\(rule), not \(typeName(value))" }
+      guard let choice = Choice(rawValue: text) else { return "\(rule), not \(tomlString(text))" }
+      target[keyPath: field] = choice
+      return nil
+    } show: {
+      $0[keyPath: field].map { tomlString($0.rawValue) }
+    }
+  }
+
+  /// A list of texts; `check` returns what is wrong with one.
+  static func names(
+    _ name: String, _ field: WritableKeyPath<Target, [String]>,
+    check: @escaping (String) -> String?
+  ) -> Self {
+    Self(name: name) { value, _, target in
+      guard let array = value.array else {
+        return "must be an array of strings, not \(typeName(value))"
+      }
+      var texts: [String] = []
+      for element in array {
+        guard let text = element.string else {
+          return "must be an array of strings, not of \(typeName(element))"
+        }
+        if let wrong = check(text) { return wrong }
+        texts.append(text)
+      }
+      target[keyPath: field] = texts
+      return nil
+    } show: {
+      "[\($0[keyPath: field].map(tomlString).joined(separator: ", "))]"
+    }
+  }
+
+  /// A program and its arguments; a program with a slash in its name starts from the directory.
+  static func command(_ name: String, _ field: WritableKeyPath<Target, [String]>) -> Self {
+    let key = names(name, field) { $0.contains("\0") ? "must not hold a NUL character" : nil }
+    return Self(name: name) { value, directory, target in
+      if value.string != nil {
+        return "must be an array of strings: the program and each of its arguments, as no shell "
+          + "takes it apart; with one: [\"sh\", \"-c\", \"…\"]"
+      }
+      if let wrong = key.read(value, directory, &target) { return wrong }
+      guard let program = target[keyPath: field].first, !program.isEmpty else {
+        return "must begin with a program"
+      }
+      if program.contains("/") { target[keyPath: field][0] = absolute(program, from: directory) }
+      return nil
+    } show: {
+      key.show($0)
+    }
+  }
+
+  /// A table of texts; `check` returns what is wrong with one.
+  static func texts(
+    _ name: String, _ field: WritableKeyPath<Target, [String: String]>,
+    check: @escaping (_ name: String, _ value: String) -> String?
+  ) -> Self {
+    Self(name: name) { value, _, target in
+      guard let table = value.table else {
+        return "must be a table of strings, { NAME = \"…\" }, not \(typeName(value))"
+      }
+      var texts: [String: String] = [:]
+      for name in table.keys {
+        guard let text = table[name]?.string else {
+          return "\(name) must be a string, not \(table[name].map(typeName) ?? "nothing")"
+        }
+        if let wrong = check(name, text) { return wrong }
+        texts[name] = text
+      }
+      target[keyPath: field] = texts
+      return nil
+    } show: {
+      let pairs = $0[keyPath: field].sorted { $0.key < $1.key }
+        .map { "\(tomlKey($0.key)) = \(tomlString($0.value))" }
+      return pairs.isEmpty ? "{}" : "{ \(pairs.joined(separator: ", ")) }"
+    }
+  }
+
   /// A key that people will try, and must not use.
   static func refused(_ name: String, _ reason: String) -> Self {
     Self(name: name, read: { _, _, _ in reason }, show: { _ in nil }, isRefused: true)
@@ -136,8 +221,15 @@ func tomlString(_ text: String) -> String {
   return quoted + "\""
 }
 
+/// `name` as a key of TOML.
+func tomlKey(_ name: String) -> String {
+  name.wholeMatch(of: /[A-Za-z0-9_-]+/) == nil ? tomlString(name) : name
+}
+
 /// A relative path starts from the directory of the file that names it, so that it means the same
 /// wherever the process was started.
 func absolute(_ path: String, from directory: String) -> String {
-  path.hasPrefix("/") || directory.isEmpty ? path : "\(directory)/\(path)"
+  if path.hasPrefix("/") || directory.isEmpty { return path }
+  let rest = path.hasPrefix("./") ? path.dropFirst(2) : path[...]
+  return rest == "." ? directory : "\(directory)/\(rest)"
 }

@@ -6,7 +6,7 @@ internal import Pipeline
 extension Configuration {
   /// The tables of the file, in the order in which they are shown.
   static let tables = [
-    "redis", "store", "worker", "limits", "retry", "pipelines", "workiz", "accounts",
+    "redis", "store", "worker", "limits", "retry", "gates", "pipelines", "workiz", "accounts",
   ]
 
   static var keys: [ConfigurationKey<Self>] {
@@ -18,9 +18,7 @@ extension Configuration {
           ? nil : "must be \(Identifier.rule), in braces on Redis Cluster"
       },
       .string("instance", \.instance, check: checkIdentifier),
-      .string("default_pipeline", \.defaultPipeline) {
-        $0 == workizPipeline ? nil : "must be a known pipeline; known: \(workizPipeline)"
-      },
+      .string("default_pipeline", \.defaultPipeline, check: checkIdentifier),
       .optionalPath("accounts_dir", \.accountsDirectory),
     ]
   }
@@ -94,7 +92,8 @@ extension Limits {
       .integer("item_id_bytes", \.itemIDBytes, 1...4_096, "bytes"),
       .integer("json_depth", \.jsonDepth, 2...128, "levels"),
       .integer("delay_seconds", \.delaySeconds, 0...century, "seconds"),
-      .integer("output_bytes", \.outputBytes, 1_024...536_870_912, "bytes"),
+      outputKey(\.outputBytes),
+      .integer("batch_output_bytes", \.batchOutputBytes, 1_024...(1 << 40), "bytes"),
       .integer("error_bytes", \.errorBytes, 64...65_536, "bytes"),
       .integer("rejected_count", \.rejectedCount, 1...1_000_000, "entries"),
       .integer("rejected_bytes", \.rejectedBytes, 65_536...1_073_741_824, "bytes"),
@@ -102,6 +101,15 @@ extension Limits {
       .integer("retention_seconds", \.retentionSeconds, 1...century, "seconds"),
       .integer("failed_retention_seconds", \.failedRetentionSeconds, 1...century, "seconds"),
     ]
+  }
+}
+
+extension Limits {
+  /// The bound on one output, for whatever has one of its own.
+  static func outputKey<Target>(
+    _ field: WritableKeyPath<Target, Int>
+  ) -> ConfigurationKey<Target> {
+    .integer("output_bytes", field, 1_024...536_870_912, "bytes")
   }
 }
 
@@ -119,19 +127,6 @@ extension RetryPolicy {
         "backoff_ms", field.appending(path: \.backoffMilliseconds), 0...week, "milliseconds"),
       .integer("cap_ms", field.appending(path: \.capMilliseconds), 0...week, "milliseconds"),
     ]
-  }
-}
-
-extension Configuration.PipelineSettings {
-  static var keys: [ConfigurationKey<Self>] { [.boolean("serve", \.serve)] }
-}
-
-extension Configuration.StageSettings {
-  static var keys: [ConfigurationKey<Self>] {
-    [
-      .integer("slots", \.slots, 1...10_000, "jobs at once"),
-      .integer("timeout_ms", \.timeoutMilliseconds, 1...86_400_000, "milliseconds"),
-    ] + RetryPolicy.keys(\.retry) + [.choice("on_drain", \.onDrain)]
   }
 }
 

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import Glibc
 internal import Pipeline
 internal import TOMLKit
 
@@ -15,7 +16,8 @@ struct ConfigurationReader {
   /// - Throws: `ConfigurationError` when `text` is not TOML: TOMLKit stops at the first such place.
   init(text: String, file: String) throws(ConfigurationError) {
     self.file = file
-    directory = file.contains("/") ? String(file[..<file.lastIndex(of: "/")!]) : ""
+    let folder = file.contains("/") ? String(file[..<file.lastIndex(of: "/")!]) : "."
+    directory = file.hasPrefix("/") ? folder : absolute(folder, from: Self.workingDirectory)
     // TOMLKit hands the text to C, which would silently end at a NUL.
     if let nul = text.utf8.firstIndex(of: 0) {
       let line = text.utf8[..<nul].count { $0 == UInt8(ascii: "\n") } + 1
@@ -33,6 +35,12 @@ struct ConfigurationReader {
       throw ConfigurationError(.invalid, "\(file): not TOML: \(error)")
     }
     lines = KeyLines(text)
+  }
+
+  private static var workingDirectory: String {
+    guard let path = getcwd(nil, 0) else { return "" }
+    defer { free(path) }
+    return String(cString: path)
   }
 
   /// Reads the values of one table; `tables` are the names in it that are read elsewhere.

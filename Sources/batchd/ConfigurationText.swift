@@ -11,11 +11,14 @@ extension Configuration {
     blocks.append(Self.block(["worker"], WorkerSettings.keys, worker))
     blocks.append(Self.block(["limits"], Limits.keys, limits))
     blocks.append(Self.block(["retry"], RetryPolicy.keys, retry))
+    for (name, gate) in gates.sorted(by: { $0.key < $1.key }) {
+      blocks.append(Self.block(["gates", name], GateSettings.keys, gate))
+    }
     for (name, pipeline) in pipelines.sorted(by: { $0.key < $1.key }) {
       blocks.append(Self.block(["pipelines", name], PipelineSettings.keys, pipeline))
       for (stage, settings) in pipeline.stages.sorted(by: { $0.key < $1.key }) {
         let path = ["pipelines", name, stage.rawValue]
-        blocks.append(Self.block(path, StageSettings.keys, settings))
+        blocks.append(Self.block(path, StageSettings.keys(for: settings.handler), settings))
       }
     }
     blocks.append(Self.block(["workiz"], WorkizSettings.keys, workiz))
@@ -25,17 +28,21 @@ extension Configuration {
     return blocks.joined(separator: "\n")
   }
 
-  /// Every key that a file may hold, but for those of accounts, whose names are free.
+  /// Every key that a file may hold, but for those of accounts, whose names are free; NAME and STAGE stand for
+  /// the names of gates and pipelines and for stages.
   static var keyPaths: [[String]] {
     func paths<Target>(_ table: [String], _ keys: [ConfigurationKey<Target>]) -> [[String]] {
       keys.filter { !$0.isRefused }.map { table + [$0.name] }
     }
-    let pipeline = ["pipelines", workizPipeline]
+    let stage = ["pipelines", "NAME", "STAGE"]
+    let stageKeys = StageSettings.Handler.allCases.flatMap {
+      paths(stage, StageSettings.keys(for: $0))
+    }
     return paths([], keys) + paths(["redis"], RedisSettings.keys)
       + paths(["store"], StoreSettings.keys) + paths(["worker"], WorkerSettings.keys)
       + paths(["limits"], Limits.keys) + paths(["retry"], RetryPolicy.keys)
-      + paths(pipeline, PipelineSettings.keys)
-      + Stage.allCases.flatMap { paths(pipeline + [$0.rawValue], StageSettings.keys) }
+      + paths(["gates", "NAME"], GateSettings.keys)
+      + paths(["pipelines", "NAME"], PipelineSettings.keys) + stageKeys
       + paths(["workiz"], WorkizSettings.keys)
   }
 
@@ -45,9 +52,5 @@ extension Configuration {
     let lines = keys.compactMap { key in key.show(target).map { "\(key.name) = \($0)\n" } }
     let header = path.map { "[\($0.map(tomlKey).joined(separator: "."))]\n" } ?? ""
     return header + lines.joined()
-  }
-
-  private static func tomlKey(_ name: String) -> String {
-    name.wholeMatch(of: /[A-Za-z0-9_-]+/) == nil ? tomlString(name) : name
   }
 }

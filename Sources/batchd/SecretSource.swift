@@ -29,6 +29,10 @@ enum SecretSource: Sendable, Hashable {
     }
   }
 
+  static func isVariableName(_ text: String) -> Bool {
+    text.wholeMatch(of: /[A-Za-z_][A-Za-z0-9_]*/) != nil
+  }
+
   /// Bytes of a secret; also bounds what is read of a file named by mistake.
   static let byteLimit = 65_536
 
@@ -97,7 +101,7 @@ extension ConfigurationKey {
         switch suffix {
         case "file": source = .file(absolute(text, from: directory))
         case "env":
-          guard isVariableName(text) else {
+          guard SecretSource.isVariableName(text) else {
             return "must be the name of an environment variable (A-Z a-z 0-9 _), not a value"
           }
           source = .environment(text)
@@ -126,7 +130,4 @@ extension ConfigurationKey {
     ]
   }
 
-  private static func isVariableName(_ text: String) -> Bool {
-    text.wholeMatch(of: /[A-Za-z_][A-Za-z0-9_]*/) != nil
-  }
 }

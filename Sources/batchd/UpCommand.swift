@@ -93,13 +93,17 @@ struct UpCommand: AsyncParsableCommand {
 
   private func greet(_ stack: Stack) async throws {
     let redis = "redis-cli -s \(stack.socket)"
+    let isWorkiz = stack.configuration.defaultPipeline == Configuration.workizPipeline
+    let entry = isWorkiz ? #""account":"acme","items":["A1B2C3"]"# : #""items":["A1"]"#
+    let rows =
+      isWorkiz ? "uuid, account, status FROM jobs" : "batch, status FROM batch_processing_data"
     print(
       """
       batchd is up in \(stack.folder)
-        enqueue   \(redis) LPUSH batchd:enqueue '{"id":"b1","account":"acme","items":["A1B2C3"]}'
+        enqueue   \(redis) LPUSH batchd:enqueue '{"id":"b1",\(entry)}'
         watch     \(redis) HGETALL batchd:progress:b1
         bars      batchd watch --config \(stack.folder)/config.toml
-        rows      sqlite3 \(stack.folder)/batchd.sqlite 'SELECT uuid, account, status FROM jobs'
+        rows      sqlite3 \(stack.folder)/batchd.sqlite 'SELECT \(rows)'
         logs      \(stack.folder)/worker-1.log
       Ctrl-C stops it.
       """)

@@ -1,7 +1,6 @@
 internal import Foundation
 internal import Logging
 internal import Pipeline
-internal import Queue
 internal import Redis
 internal import Stages
 internal import Stores
@@ -11,36 +10,28 @@ internal import Worker
 /// Turns the configuration into the objects of a worker process.
 struct Wiring: Sendable {
   let worker: Worker
-  private let pipeline: WorkizPipeline
+  private let workiz: WorkizPipeline?
   private let store: SQLiteStore
 
-  /// - Parameter tokens: asked at every stage job, so that a reload takes effect.
+  /// - Parameters:
+  ///   - file: where the configuration comes from.
+  ///   - tokens: asked at every stage job, so that a reload takes effect.
   init(
-    _ configuration: Configuration, tokens: ReloadableTokens, logger: Logger
+    _ configuration: Configuration, file: String, tokens: ReloadableTokens, logger: Logger
   ) async throws {
     let redis = try configuration.redisConfiguration()
     let store = try await SQLiteStore(path: configuration.store.path)
     self.store = store
-    var workiz = WorkizConfiguration { tokens.token(of: $0) }
-    workiz.baseURL = configuration.workiz.baseURL
-    workiz.intervalMilliseconds = configuration.workiz.intervalMilliseconds
-    workiz.timeoutMilliseconds = configuration.workiz.timeoutMilliseconds
-    workiz.offsetUnit = .init(rawValue: configuration.workiz.offsetUnit.rawValue) ?? .records
-    workiz.batchSize = configuration.workiz.batchSize
-    pipeline = try WorkizPipeline(workiz)
-    let settings = configuration.workerConfiguration(handlers: pipeline.handlers)
-    let queue = Queue(
-      redis, prefix: configuration.prefix, worker: settings.name,
-      limits: configuration.limits,
-      store: .init(
-        read: { try await store.epoch() }, raise: { try await store.raise(epoch: $0) }),
-      logger: logger)
-    worker = Worker(settings, queue: queue, store: store, logger: logger)
+    workiz = try configuration.workizPipeline(tokens: tokens)
+    let settings = configuration.workerConfiguration(
+      pipelines: try configuration.definitions(workiz: workiz, file: file))
+    worker = Worker(
+      settings, redis: redis, prefix: configuration.prefix, store: store, logger: logger)
   }
 
   /// Closes what the worker used, after it has ended.
   func close() async throws {
-    try await pipeline.close()
+    try await workiz?.close()
     try await store.close()
   }
 }
@@ -75,24 +66,23 @@ extension Configuration {
     return redis
   }
 
-  fileprivate func workerConfiguration(
-    handlers: [Stage: any StageHandler]
-  ) -> WorkerConfiguration {
-    let served = pipelines.filter(\.value.serve).map { name, pipeline in
-      PipelineDefinition(
-        name: name,
-        stages: pipeline.stages.compactMap { stage, settings in
-          handlers[stage].map {
-            StageDefinition(
-              stage: stage, handler: $0, slots: settings.slots,
-              timeoutMilliseconds: settings.timeoutMilliseconds, retry: settings.retry,
-              onDrain: settings.onDrain, writesToStore: stage == .persistence)
-          }
-        }, counts: WorkizPipeline.countedStage)
-    }
+  /// The pipeline `workiz`; nil when no stage of this worker needs it.
+  fileprivate func workizPipeline(tokens: ReloadableTokens) throws -> WorkizPipeline? {
+    guard needsWorkiz else { return nil }
+    var settings = WorkizConfiguration { tokens.token(of: $0) }
+    settings.baseURL = workiz.baseURL
+    settings.intervalMilliseconds = workiz.intervalMilliseconds
+    settings.timeoutMilliseconds = workiz.timeoutMilliseconds
+    settings.offsetUnit = .init(rawValue: workiz.offsetUnit.rawValue) ?? .records
+    settings.batchSize = workiz.batchSize
+    return try WorkizPipeline(settings)
+  }
+
+  fileprivate func workerConfiguration(pipelines: [PipelineDefinition]) -> WorkerConfiguration {
     var result = WorkerConfiguration(
       name: "\(MachineName.current)-\(instance)", host: ProcessInfo.processInfo.hostName,
-      version: Batchd.version, pipelines: served, defaultPipeline: defaultPipeline, limits: limits)
+      version: Batchd.version, pipelines: pipelines, defaultPipeline: defaultPipeline,
+      limits: limits)
     result.leaseMilliseconds = worker.leaseMilliseconds
     result.beatMilliseconds = worker.beatMilliseconds
     result.idleBeatMilliseconds = worker.idleBeatMilliseconds

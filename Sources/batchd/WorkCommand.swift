@@ -48,7 +48,9 @@ struct WorkCommand: AsyncParsableCommand {
       logger.warning("\(tokens.reason(for: account))")
     }
     let reloadable = ReloadableTokens(tokens)
-    let wiring = try await Wiring(configuration, tokens: reloadable, logger: logger)
+    let wiring = try await Wiring(
+      configuration, file: URL(fileURLWithPath: config).standardizedFileURL.path,
+      tokens: reloadable, logger: logger)
     let reload = ReloadService(
       file: config, instance: instance, tokens: reloadable, logger: logger)
     let group = ServiceGroup(

@@ -64,7 +64,31 @@ struct ConfigurationMistakeTests {
     Mistake("[[store]]\npath = \"a\"", "1: store: must be a table, [store], not an array"),
     Mistake(
       "[pipelines.screenshots]\nserve = true",
-      "1: pipelines.screenshots: unknown pipeline; known: workiz"),
+      "1: pipelines.screenshots: no stage; give it at least one: [pipelines.screenshots.extraction]"
+    ),
+    Mistake(
+      "[pipelines.\"a:b\".setup]\nhandler = \"pass\"",
+      "1: pipelines.a:b: a pipeline's name must be 1 to 128 characters of A-Z a-z 0-9 . _ -"),
+    Mistake(
+      "[pipelines.a.setup]\nslots = 1",
+      "1: pipelines.a.setup: no handler; give it handler = \"exec\" or \"http\" or \"pass\" or \"workiz\""
+    ),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"shell\"",
+      "2: pipelines.a.setup.handler: must be \"exec\" or \"http\" or \"pass\" or \"workiz\", not \"shell\""
+    ),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"http\"\nurl = \"http://h\"\ncommand = [\"ls\"]",
+      "4: pipelines.a.setup.command: is for handler = \"exec\", this stage has \"http\""),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"pass\"\nfeed = \"item\"",
+      "3: pipelines.a.setup.feed: is for handler = \"exec\" or \"http\", this stage has \"pass\""),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"exec\"",
+      "1: pipelines.a.setup: no command; give it one: command = [\"PROGRAM\", \"ARGUMENT\"]"),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"http\"",
+      "1: pipelines.a.setup: no url; give it one: url = \"http://HOST/PATH\""),
     Mistake(
       "[pipelines.workiz.extration]\nslots = 3",
       "1: pipelines.workiz.extration: unknown key; did you mean extraction?"),
@@ -87,6 +111,32 @@ struct ConfigurationMistakeTests {
     Mistake(
       "default_pipeline = \"x\"",
       "1: default_pipeline: must be a known pipeline; known: workiz"),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"exec\"\ncommand = \"ls -l\"",
+      "3: pipelines.a.setup.command: must be an array of strings: the program and each of its arguments, as no shell takes it apart; with one: [\"sh\", \"-c\", \"…\"]"
+    ),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"exec\"\ncommand = [\"ls\", 1]",
+      "3: pipelines.a.setup.command: must be an array of strings, not of an integer"),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"exec\"\ncommand = [\"ls\"]\nenvironment = { A = 1 }",
+      "4: pipelines.a.setup.environment: A must be a string, not an integer"),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"exec\"\ncommand = [\"ls\"]\nenvironment = { A-B = \"1\" }",
+      "4: pipelines.a.setup.environment: A-B is not the name of a variable (A-Z a-z 0-9 _)"),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"exec\"\ncommand = [\"ls\"]\npass_environment = [\"hunter=2\"]",
+      "4: pipelines.a.setup.pass_environment: must hold names of variables (A-Z a-z 0-9 _), not values"
+    ),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"http\"\nurl = \"ftp://h\"",
+      "3: pipelines.a.setup.url: must be http://HOST/PATH or https://HOST/PATH, without a user"),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"http\"\nurl = \"http://h\"\nheaders = { \"A B\" = \"\" }",
+      "4: pipelines.a.setup.headers: A B is not the name of a header"),
+    Mistake(
+      "[gates.api]\ninterval_ms = 0",
+      "2: gates.api.interval_ms: must be an integer from 1 to 3600000 (milliseconds), not 0"),
     Mistake(
       "[worker]\n\nmax_crashes = \"3\"",
       "3: worker.max_crashes: must be an integer from 1 to 1000 (crashes), not a string"),
@@ -164,6 +214,21 @@ struct ConfigurationMistakeTests {
 
   /// Values that are right alone and wrong together.
   static let rules = [
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"pass\"\n[pipelines.b.setup]\nhandler = \"pass\"",
+      " default_pipeline: say which pipeline an entry means that names none: a, b"),
+    Mistake(
+      "[pipelines.a]\ncounts = \"setup\"\nmetadata = { handler = \"pass\" }",
+      "2: pipelines.a.counts: must be one of the pipeline's stages: metadata"),
+    Mistake(
+      "[pipelines.workiz]\nserve = false",
+      "1: pipelines: serve = false in all of them leaves nothing to do"),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"exec\"\ncommand = [\"ls\"]\ngate = \"api\"",
+      "4: pipelines.a.setup.gate: no such gate; make it: [gates.api]"),
+    Mistake(
+      "[gates.ap]\n[pipelines.a.setup]\nhandler = \"exec\"\ncommand = [\"ls\"]\ngate = \"api\"",
+      "5: pipelines.a.setup.gate: no such gate; known: ap"),
     Mistake(
       "[worker]\nlease_ms = 10000",
       "2: worker.lease_ms: beat_ms (5000) must be less than half of lease_ms (10000): one lost renewal must not cost the lease"

@@ -37,6 +37,9 @@ struct ConfigurationTests {
       [retry]
       retries = 5
 
+      [pipelines.other]
+      setup = { handler = "pass" }
+
       [pipelines.workiz]
       serve = false
       extraction = { slots = 1_024, on_drain = "finish" }
@@ -63,6 +66,62 @@ struct ConfigurationTests {
     #expect(workiz.stages[.extraction]?.onDrain == .finish)
     #expect(workiz.stages.mapValues(\.retry.retries)[.setup] == 0)
     #expect(workiz.stages.filter { $0.key != .setup }.allSatisfy { $0.value.retry.retries == 5 })
+  }
+
+  @Test func pipelinesOfOnesOwnAreRead() throws {
+    let configuration = try Self.parse(
+      """
+      [gates.api]
+      interval_ms = 250
+      per_account = true
+
+      [pipelines.thumbs]
+      counts = "setup"
+      setup = { handler = "pass" }
+
+      [pipelines.thumbs.extraction]
+      handler = "exec"
+      command = ["bin/thumb", "--size", "64"]
+      environment = { LANG = "C.UTF-8" }
+      pass_environment = ["API_KEY"]
+      gate = "api"
+      feed = "item"
+      output_bytes = 2048
+
+      [pipelines.thumbs.persistence]
+      retries = 5
+      handler = "http"
+      url = "http://127.0.0.1:8000/api/batch-processing/persistence"
+      headers = { "X-Team" = "a" }
+      secret_file = "secret"
+      """)
+    #expect(configuration.gates["api"]?.intervalMilliseconds == 250)
+    let thumbs = try #require(configuration.pipelines["thumbs"])
+    #expect(thumbs.countedStage == .setup)
+    #expect(thumbs.stages.keys.sorted() == [.setup, .extraction, .persistence])
+    let thumb = try #require(thumbs.stages[.extraction])
+    #expect(thumb.command == ["/etc/batchd/bin/thumb", "--size", "64"])
+    #expect(thumb.directory == "/etc/batchd")
+    #expect(thumb.environment == ["LANG": "C.UTF-8"] && thumb.passEnvironment == ["API_KEY"])
+    #expect(thumb.gate == "api" && thumb.feed == .item && thumb.slots == 4)
+    #expect(thumb.outputBytes == 2_048 && thumb.retry.retries == 3)
+    #expect(thumbs.stages[.persistence]?.secret == .file("/etc/batchd/secret"))
+    #expect(thumbs.stages[.persistence]?.retry.retries == 5)
+  }
+
+  /// Three lines are a pipeline; whoever has his own and says nothing of Workiz has no idle stages of it.
+  @Test func aPipelineOfOneStage() throws {
+    let own = "[pipelines.hello.extraction]\nhandler = \"exec\"\ncommand = [\"cat\"]\n"
+    let configuration = try Self.parse(own)
+    #expect(configuration.pipelines.keys.sorted() == ["hello"])
+    #expect(configuration.defaultPipeline == "hello")
+    #expect(configuration.pipelines["hello"]?.stages[.extraction]?.command == ["cat"])
+    #expect(configuration.pipelines["hello"]?.countedStage == .extraction)
+    for more in ["[workiz]", "[pipelines.workiz]", "[accounts.acme]\ntoken_env = \"A\""] {
+      let both = try Self.parse(own + more)
+      #expect(both.pipelines.keys.sorted() == ["hello", "workiz"])
+      #expect(both.defaultPipeline == "workiz")
+    }
   }
 
   @Test(arguments: [
@@ -95,9 +154,23 @@ struct ConfigurationTests {
       lease_ms = 60_000
       [limits]
       item_count = 77
+      [gates."a.b"]
+      per_account = true
+      [pipelines.workiz]
+      counts = "metadata"
       [pipelines.workiz.annotation]
       timeout_ms = 1234
       on_drain = "finish"
+      [pipelines.workiz.validation]
+      handler = "exec"
+      command = ["sh", "-c", "echo \\\"$A\\\""]
+      environment = { A = "x\\ty" }
+      gate = "a.b"
+      [pipelines.workiz.setup]
+      handler = "http"
+      url = "https://h/x?y=1"
+      headers = { "X-A" = "1" }
+      secret_env = "S"
       [accounts."acme.west"]
       token_file = "tokens/acme"
       [accounts.globex]
@@ -133,13 +206,28 @@ struct ConfigurationTests {
         shown.insert(table + String(pair.1))
       }
     }
-    // One stage stands for the six; of a secret's three keys the file may hold each only as none.
-    let stages = Stage.allCases.map { "pipelines.workiz.\($0.rawValue)." }
-    let known = Configuration.keyPaths.map { $0.joined(separator: ".") }.filter { path in
-      !stages.contains { path.hasPrefix($0) && $0 != "pipelines.workiz.extraction." }
+    // Of a secret's three keys the file may hold each only as none. What belongs to pipelines and gates of people's own
+    // cannot stand there as a default.
+    let known = Configuration.keyPaths.map { $0.joined(separator: ".") }.filter {
+      !$0.contains("NAME")
     }
     #expect(known.count > 40)
-    #expect(shown == Set(known))
+    #expect(shown.filter { !$0.hasPrefix("pipelines.") } == Set(known))
+  }
+
+  /// The second half of the file, which is not the default but an example, read as if it were active.
+  @Test func theExampleShowsEveryKeyOfPipelinesAndGates() throws {
+    let text = try String(contentsOf: Self.example, encoding: .utf8)
+    let start = try #require(text.range(of: "# [gates.")).lowerBound
+    let end = try #require(text.range(of: "#[pipelines.workiz]")).lowerBound
+    let example = text[start..<end].replacing(/(?m)^# ?/) { _ in "" }
+      .split(separator: "\n").filter { $0.contains(/^(\[|[a-z_]+ =)/) }.joined(separator: "\n")
+    #expect(try Self.parse(example).pipelines.count == 1)
+    let shown = Set(example.matches(of: /(?m)^([a-z_]+) =/).map { String($0.1) })
+    let known = Set(Configuration.keyPaths.filter { $0.contains("NAME") }.map { $0.last! })
+    // One of the three is enough to see; serve is in the first half.
+    let others: Set = ["secret_env", "secret_credential", "serve"]
+    #expect(shown == known.subtracting(others))
   }
 
   @Test func theAccountsOfTheExampleAreRight() throws {

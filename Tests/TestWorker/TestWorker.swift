@@ -1,7 +1,6 @@
 internal import Foundation
 internal import Logging
 internal import Pipeline
-internal import Queue
 internal import Redis
 internal import ServiceLifecycle
 internal import Stages
@@ -23,13 +22,9 @@ enum TestWorker {
       path: settings["store", ""], busyMilliseconds: settings["busy_ms", 10_000])
     let workiz = try settings.workiz()
     let configuration = try settings.worker(workiz)
-    let queue = Queue(
-      try RedisConfiguration(url: settings["redis", ""]), prefix: settings["prefix", "batchd"],
-      worker: configuration.name, limits: configuration.limits,
-      store: .init(
-        read: { try await store.epoch() }, raise: { try await store.raise(epoch: $0) }),
-      logger: logger)
-    let worker = Worker(configuration, queue: queue, store: store, logger: logger)
+    let worker = Worker(
+      configuration, redis: try RedisConfiguration(url: settings["redis", ""]),
+      prefix: settings["prefix", "batchd"], store: store, logger: logger)
     let group = ServiceGroup(
       configuration: .init(
         services: [.init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup)],

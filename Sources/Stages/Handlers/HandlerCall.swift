@@ -19,6 +19,13 @@ public struct HandlerCall: Sendable {
   /// times what a worker has of memory. Every pass over it yields the same.
   var text: Text { Text(call: self) }
 
+  /// The whole text, for a person to look at.
+  public func bytes() async throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    for try await piece in text { bytes += piece }
+    return bytes
+  }
+
   struct Text: AsyncSequence, Sendable {
     let call: HandlerCall
 
@@ -100,7 +107,7 @@ extension StageJob {
   }
 
   /// The same job with one of its items.
-  func only(_ item: Item) -> StageJob {
+  public func only(_ item: Item) -> StageJob {
     StageJob(
       batch: batch, operation: operation, account: account, pipeline: pipeline, stage: stage,
       run: run, attempt: attempt, number: number, fence: fence, items: [item],

@@ -13,7 +13,16 @@ public struct HandlerEnd: Sendable, Equatable {
   /// answered.
   public var status: Int?
   /// The last KiB of a command's standard error.
-  public var errorTail = ""
+  public var errorTail: String
   /// For how long the handler asks everybody to leave it alone (a 429 or 503 with `Retry-After`).
   public var busyMilliseconds: Int?
+
+  public init(
+    verdict: Verdict, status: Int? = nil, errorTail: String = "", busyMilliseconds: Int? = nil
+  ) {
+    self.verdict = verdict
+    self.status = status
+    self.errorTail = errorTail
+    self.busyMilliseconds = busyMilliseconds
+  }
 }

@@ -2,9 +2,9 @@ internal import Foundation
 internal import Pipeline
 
 /// Names this machine in the names of its workers.
-enum MachineName {
+public enum MachineName {
   /// The first 12 digits of machine-id(5), which stays over reboots and renamings; the host's name where there is none.
-  static let current: String = {
+  public static let current: String = {
     for path in ["/etc/machine-id", "/var/lib/dbus/machine-id"] {
       if let text = try? String(contentsOfFile: path, encoding: .utf8) {
         let digits = text.prefix { $0.isHexDigit }
