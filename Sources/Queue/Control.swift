@@ -41,6 +41,24 @@ public struct Control: Sendable {
   /// - Returns: how many were dropped.
   public func drop(_ which: String) async throws -> Int { try await count("drop", which) }
 
+  /// Calls a function of the workers under the epoch in force, for a handler that asks a gate by itself.
+  /// - Throws: `QueueError` with `.refused` when no worker ever ran here, so that there is no epoch.
+  public func callUnderEpoch(
+    _ function: String, _ arguments: [RedisArgument]
+  ) async throws -> RedisValue {
+    while true {
+      let epoch = try await read([["HGET", .text(keys.meta), "epoch"]])[0].text
+      guard let epoch else {
+        throw QueueError(.refused, "no worker has run on this Redis yet; start one: batchd work")
+      }
+      do {
+        return try await call(function, [.text(epoch)] + arguments)
+      } catch let error as QueueError where error.message.hasPrefix("EPOCH ") {
+        // A worker has adopted a new one in between.
+      }
+    }
+  }
+
   /// Pushes envelopes in their order. A failure in the middle leaves those before it pushed; all may be pushed again,
   /// for an id that is known is ignored.
   public func push(_ envelopes: [[UInt8]]) async throws {

@@ -15,6 +15,8 @@ struct Batchd: AsyncParsableCommand {
         name: "Work and watch",
         subcommands: [EnqueueCommand.self, WatchCommand.self, StatusCommand.self]),
       CommandGroup(
+        name: "Write a stage", subcommands: [TryCommand.self, GateCommand.self]),
+      CommandGroup(
         name: "Step in",
         subcommands: [
           RetryCommand.self, CancelCommand.self, PauseCommand.self, ResumeCommand.self,

@@ -105,13 +105,17 @@ final class RunningCommand: @unchecked Sendable {
   private static let binary = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
     .appending(path: "batchd")
 
-  fileprivate init(_ arguments: [String], input: String, folder: String) throws {
+  /// - Parameter environment: beside the test's own.
+  init(
+    _ arguments: [String], input: String, folder: String, environment: [String: String] = [:]
+  ) throws {
     base = "\(folder)/command-\(UUID().uuidString)"
     for (suffix, text) in [("in", input), ("out", ""), ("err", "")] {
       try Data(text.utf8).write(to: URL(filePath: "\(base).\(suffix)"))
     }
     process.executableURL = Self.binary
     process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardInput = FileHandle(forReadingAtPath: "\(base).in")
     process.standardOutput = FileHandle(forWritingAtPath: "\(base).out")
     process.standardError = FileHandle(forWritingAtPath: "\(base).err")

@@ -1,0 +1,142 @@
+internal import ArgumentParser
+internal import Coordination
+internal import Foundation
+internal import Queue
+
+/// `batchd gate`: a rate limit, for handlers that send requests of their own.
+struct GateCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "gate",
+    abstract: "Ask a gate for a permission, or close it.",
+    discussion: """
+      For handlers that send several requests for one item: ask before each. Inside a handler the \
+      configuration, the batch and its account are known from the environment (BATCHD_CONFIG, \
+      BATCHD_BATCH, BATCHD_FENCE, BATCHD_ACCOUNT).
+
+        batchd gate take vision && curl https://api.example.com/detect …
+        batchd gate close vision --ms 30000 --reason "429 from example.com"
+      """,
+    subcommands: [GateTakeCommand.self, GateCloseCommand.self])
+}
+
+/// Which gate, and how it is reached.
+struct GateOptions: ParsableArguments {
+  @Argument(help: "A name in [gates] of the configuration.")
+  var name: String
+
+  @Option(
+    help: "Of a gate with per_account = true, whose (default: $BATCHD_ACCOUNT).")
+  var account: String?
+
+  @OptionGroup var common: CommonOptions
+
+  /// A process takes longer from its permission to the request than a worker does, and one time longer than another:
+  /// permissions are this much further apart than the interval.
+  private static let marginMilliseconds = 50
+  private static let patienceMilliseconds = 2_000
+
+  private static let environment = ProcessInfo.processInfo.environment
+
+  /// The key of the gate in Redis, as `batchd:gate:NAME` has it.
+  func key(_ configuration: Configuration) throws -> String {
+    guard let settings = configuration.gates[name] else {
+      let known = configuration.gates.keys.sorted().joined(separator: ", ")
+      throw CommandError(
+        .configuration,
+        "no gate \(name) in the configuration; "
+          + (known.isEmpty ? "make it: [gates.\(tomlKey(name))]" : "known: \(known)"))
+    }
+    guard settings.isPerAccount else { return name }
+    guard let account = account ?? Self.environment["BATCHD_ACCOUNT"], !account.isEmpty else {
+      return name
+    }
+    return "\(name):\(account)"
+  }
+
+  func open() async throws -> Gate {
+    var common = common
+    common.config = common.config ?? Self.environment["BATCHD_CONFIG"]
+    let configuration = try common.configuration()
+    let key = try key(configuration)
+    let control = try await common.connect(configuration)
+    return Gate(
+      key, intervalMilliseconds: configuration.gates[name]?.intervalMilliseconds ?? 1_000,
+      marginMilliseconds: max(
+        configuration.worker.gateMarginMilliseconds, Self.marginMilliseconds),
+      patienceMilliseconds: Self.patienceMilliseconds,
+      batch: Self.environment["BATCHD_BATCH"] ?? "", fence: Self.environment["BATCHD_FENCE"] ?? "",
+      line: GateLine(), clockKnownSince: { .now - .seconds(86_400) },
+      call: { try await control.callUnderEpoch($0, $1) })
+  }
+}
+
+/// `batchd gate take NAME`
+struct GateTakeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "take",
+    abstract: "Wait for a permission to send one request, and end at that moment.",
+    discussion: """
+      Permissions are the gate's interval apart, over all workers and hosts, by Redis's clock. Send \
+      the request at once when the command ends with 0.
+
+      Exit codes: 0 send now, 75 not within --wait-ms, or the batch is this worker's no more: end \
+      with 75 too.
+      """)
+
+  @Option(help: "How long to wait at most, in milliseconds (default: as long as it takes).")
+  var waitMs: Int?
+
+  @OptionGroup var gate: GateOptions
+
+  func run() async throws {
+    let start = ContinuousClock.now
+    let opened = try await gate.open()
+    while true {
+      switch try await opened.pass() {
+      case .open:
+        if gate.common.json {
+          let waited = Int((ContinuousClock.now - start) / .milliseconds(1))
+          try gate.common.answer("", ["waited_ms": waited])
+        }
+        return
+      case .lost:
+        throw CommandError(
+          .temporary,
+          "the batch is this worker's no more; end with exit code 75, nothing it does counts")
+      case .closed(let milliseconds):
+        let left = waitMs.map { Duration.milliseconds($0) - (ContinuousClock.now - start) }
+        if let left, left < .milliseconds(milliseconds) {
+          throw CommandError(
+            .temporary, "gate \(gate.name) is closed for another \(milliseconds) ms")
+        }
+        try await Task.sleep(for: .milliseconds(milliseconds))
+      }
+    }
+  }
+}
+
+/// `batchd gate close NAME`
+struct GateCloseCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "close",
+    abstract: "Close a gate for everybody: the service asked for it (429, Retry-After).")
+
+  @Option(help: "For how many milliseconds, at most an hour.")
+  var ms: Int
+
+  @Option(help: "Why, as batchd:gate:NAME shows it.")
+  var reason = "closed by hand"
+
+  @OptionGroup var gate: GateOptions
+
+  func validate() throws {
+    guard (0...3_600_000).contains(ms) else {
+      throw ValidationError("--ms must be 0 to 3600000 (an hour)")
+    }
+  }
+
+  func run() async throws {
+    try await gate.open().close(milliseconds: ms, reason: reason)
+    try gate.common.answer("gate \(gate.name) is closed for \(ms) ms", ["closed_ms": ms])
+  }
+}
