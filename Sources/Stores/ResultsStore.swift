@@ -31,6 +31,10 @@ public protocol ResultsStore: Sendable {
   /// Writes ended runs into the history, repeatably: a run that is there already stays as it is.
   func record(_ ended: [EndedBatch]) async throws
 
+  /// Ended runs, the newest first: by the moment of their end, then by batch and run.
+  /// - Throws: `StoreError` with code `.invalid` when the query's limit is out of its range.
+  func history(_ query: HistoryQuery) async throws -> [EndedBatch]
+
   /// Closes the store after the calls under way.
   func close() async throws
 }
@@ -76,4 +80,15 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
   }
 
   public var description: String { message }
+
+  /// A write of `job` with `fence` is refused; `held` is what the batch's row holds, nil without a row.
+  init(
+    refusing job: StageJob, fence: Fence, held: (run: Int, status: String, fence: Fence)?
+  ) {
+    let held = held.map { "run \($0.run), \($0.status), fence \($0.fence)" } ?? "no fence"
+    self.init(
+      .fenced,
+      "batch \(job.batch), run \(job.run), fence \(fence): the store holds \(held)."
+        + " This worker no longer has the lease; nothing was written and nothing is to be done")
+  }
 }

@@ -54,14 +54,11 @@ enum SQLiteFence {
     let row = try Row.fetchOne(
       db, sql: "SELECT run, status, fence_epoch, fence_counter FROM batches WHERE batch = ?",
       arguments: [job.batch])
-    let held =
-      row.map { row in
-        let fence = Fence(epoch: row["fence_epoch"], counter: row["fence_counter"])
-        return "run \(row["run"] as Int), \(row["status"] as String), fence \(fence)"
-      } ?? "no fence"
     return StoreError(
-      .fenced,
-      "batch \(job.batch), run \(job.run), fence \(fence): the store holds \(held)."
-        + " This worker no longer has the lease; nothing was written and nothing is to be done")
+      refusing: job, fence: fence,
+      held: row.map { row in
+        let fence = Fence(epoch: row["fence_epoch"], counter: row["fence_counter"])
+        return (row["run"], row["status"], fence)
+      })
   }
 }

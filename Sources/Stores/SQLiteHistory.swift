@@ -11,7 +11,7 @@ enum SQLiteHistory {
   static func record(_ ended: EndedBatch, _ db: Database) throws {
     try db.cachedStatement(
       sql: """
-        INSERT INTO batch_processing_data (\(columns))
+        INSERT INTO batch_processing_data (\(EndedRow.columns))
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (batch, run, admitted_at) DO NOTHING
         """
@@ -20,26 +20,35 @@ enum SQLiteHistory {
     // tables differ.
     try db.cachedStatement(
       sql: """
-        INSERT INTO batches (\(columns), updated_at)
-        SELECT \(columns), \(SQLiteSchema.now) FROM batch_processing_data
+        INSERT INTO batches (\(EndedRow.columns), updated_at)
+        SELECT \(EndedRow.columns), \(SQLiteSchema.now) FROM batch_processing_data
         WHERE batch = ? AND run = ? AND admitted_at = ?
         ON CONFLICT (batch) DO UPDATE SET
-          (\(columns), updated_at) = (\(excluded), excluded.updated_at)
+          (\(EndedRow.columns), updated_at) = (\(EndedRow.excluded), excluded.updated_at)
         WHERE (excluded.admitted_at, excluded.run)
           >= (coalesce(batches.admitted_at, excluded.admitted_at), batches.run)
         """
     ).execute(arguments: [ended.batch, ended.run, ended.admittedAt.description])
   }
 
-  private static let names = [
-    "batch", "run", "pipeline", "account", "operation", "batch_number", "status", "stage",
-    "total_items", "completed_items", "failed_items", "retry_count", "error", "errors",
-    "admitted_at", "started_at", "finished_at",
-  ]
-  private static let columns = names.joined(separator: ", ")
-  private static let excluded = names.map { "excluded.\($0)" }.joined(separator: ", ")
+  /// The ended runs that `query` asks for.
+  static func runs(_ query: HistoryQuery, _ db: Database) throws -> [EndedBatch] {
+    let conditions = query.conditions.enumerated().map { place, condition in
+      "\(condition.column) \(condition.comparison) ?\(place + 1)"
+    }
+    let rows = try Row.fetchAll(
+      db,
+      sql: """
+        SELECT \(EndedRow.columns) FROM batch_processing_data
+        \(conditions.isEmpty ? "" : "WHERE \(conditions.joined(separator: " AND "))")
+        ORDER BY finished_at DESC, batch DESC, run DESC, admitted_at DESC LIMIT \(query.limit)
+        """, arguments: StatementArguments(query.conditions.map(\.value)))
+    return try rows.map { row in
+      try EndedRow.ended(from: row.databaseValues.map { $0.storage.value.map { "\($0)" } })
+    }
+  }
 
-  /// The values of `names`, in their order.
+  /// The values of `EndedRow.names`, in their order.
   private static func arguments(of ended: EndedBatch) -> StatementArguments {
     let errors = JSON.object(ended.itemErrors.mapValues(JSON.string)).bytes
     return [

@@ -155,6 +155,11 @@ public struct SQLiteStore: ResultsStore {
     }
   }
 
+  public func history(_ query: HistoryQuery) async throws -> [EndedBatch] {
+    try query.check()
+    return try await read { try SQLiteHistory.runs(query, $0) }
+  }
+
   public func close() async throws {
     do { try queue.close() } catch let error as DatabaseError {
       throw StoreError(error, path: path)
