@@ -51,6 +51,7 @@ let package = Package(
   targets: [
     // Floor 0
     .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
+    .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     // Empty but in debug builds.
     .target(name: "Failpoints"),
     // Floor 1
@@ -63,7 +64,7 @@ let package = Package(
       name: "Queue", dependencies: ["Redis", "Pipeline", logging],
       resources: [.embedInCode("Functions")]),
     .target(name: "Coordination", dependencies: ["Redis"]),
-    .target(name: "Stores", dependencies: ["Failpoints", "Pipeline", grdb]),
+    .target(name: "Stores", dependencies: ["CPostgres", "Failpoints", "Pipeline", grdb]),
     // Floor 3
     .target(
       name: "Worker",
@@ -132,7 +133,8 @@ let package = Package(
         "Stages", "Simulators", "Stores", "Worker", "Pipeline", "TestSupport", logging, nioCore,
         nioHTTP1, nioPosix,
       ]),
-    .testTarget(name: "StoresTests", dependencies: ["Stores", "Pipeline", grdb]),
+    .testTarget(
+      name: "StoresTests", dependencies: ["CPostgres", "Stores", "Pipeline", "TestSupport", grdb]),
     .testTarget(
       name: "WorkerTests",
       dependencies: [

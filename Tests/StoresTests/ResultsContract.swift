@@ -46,15 +46,58 @@ import Testing
       let job = StageJob.sample(fence: 1, 1)
       try await store.raise(job)
       // Workiz's types are unstable: the extracted columns take whatever is there.
+      let long = String(repeating: "ü", count: 5_000)
       let texts = [
-        #"{"Status":7,"JobDateTime":["x"]}"#, #"{"Status":{"a":"ü \u0000 \" 🛠"}}"#, "[]", "null",
+        #"{"Status":7,"JobDateTime":["x"]}"#, #"{"Status":{"a":"ü \\u0000 \" 🛠"}}"#, "[]", "null",
+        #"{"Status":"\#(long)","JobDateTime":"\#(long)"}"#,
       ]
       for (number, text) in texts.enumerated() {
         let document = JobDocument(
           uuid: "JOB00\(number)", account: "acme", document: [UInt8](text.utf8), contentHash: "h")
         #expect(try await store.upsert([document], for: job) == 1)
+        #expect(try await store.upsert([document], for: job) == 0)
       }
-      #expect(try await subject.rows("SELECT document FROM jobs ORDER BY uuid") == texts)
+      let documents = try await subject.rows("SELECT document FROM jobs ORDER BY uuid").map(json)
+      let expected = try texts.map(json)
+      #expect(documents == expected)
+      try await store.close()
+    }
+  }
+
+  private func json(_ text: String) throws -> JSON { try JSON(parsing: text.utf8) }
+
+  /// JSON has it, PostgreSQL's jsonb does not.
+  @Test(arguments: StoreKind.allCases) func aDocumentWithNULIsKeptOrInvalid(kind: StoreKind)
+    async throws
+  {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      let job = StageJob.sample(fence: 1, 1)
+      try await store.raise(job)
+      let text = #"{"Status":"a\u0000b"}"#
+      let document = JobDocument(
+        uuid: "AAAAAA", account: "acme", document: [UInt8](text.utf8), contentHash: "h")
+      let code = try await refusal { _ = try await store.upsert([document], for: job) }
+      #expect(code == (kind == .sqlite ? nil : .invalid))
+      let documents = try await subject.rows("SELECT document FROM jobs")
+      #expect(documents == (kind == .sqlite ? [text] : []))
+      try await store.close()
+    }
+  }
+
+  @Test(arguments: StoreKind.allCases) func ofADocumentThatStandsTwiceTheLastCounts(kind: StoreKind)
+    async throws
+  {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      let job = StageJob.sample(fence: 1, 1)
+      try await store.raise(job)
+      let changed = try await store.upsert(
+        [.sample("AAAAAA"), .sample("BBBBBB"), .sample("AAAAAA", status: "Done")], for: job)
+      #expect(changed >= 2)
+      #expect(
+        try await subject.rows("SELECT uuid, status FROM jobs ORDER BY uuid")
+          == ["AAAAAA|Done", "BBBBBB|Submitted"])
       try await store.close()
     }
   }

@@ -1,10 +1,11 @@
 import Foundation
 import GRDB
 import Stores
+import TestSupport
 
 /// The implementations that must keep the contract.
 enum StoreKind: CaseIterable, Sendable {
-  case sqlite
+  case sqlite, postgreSQL
 }
 
 /// One implementation on an empty database of its own.
@@ -24,6 +25,12 @@ struct Subject: Sendable {
           Subject(
             open: { try await SQLiteStore(path: path) }, rows: { try sqliteRows($0, of: path) }))
       }
+    case .postgreSQL:
+      let address = try await sharedPostgreSQL.value.database()
+      try await body(
+        Subject(
+          open: { try await PostgreSQLStore(address) },
+          rows: { try PostgreSQLClient(address).rows($0) }))
     }
   }
 }
