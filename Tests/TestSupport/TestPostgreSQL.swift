@@ -25,7 +25,7 @@ public final class TestPostgreSQL: Sendable {
     tlsPort = try tls == nil ? 0 : freePort()
     var settings = [
       "unix_socket_directories=\(folder)", "listen_addresses=\(tls == nil ? "" : "127.0.0.1")",
-      "fsync=off", "shared_buffers=16MB", "max_connections=60", "log_min_messages=log",
+      "fsync=off", "shared_buffers=16MB", "max_connections=300", "log_min_messages=log",
     ]
     if let tls {
       // The server takes a key only if it is its own user's, and nobody else's.
