@@ -18,7 +18,7 @@ enum PostgreSQLSchema {
   /// - Returns: the identity of the store.
   /// - Throws: what `run` throws, or `StoreError` with code `.incompatible`.
   static func migrate(
-    place: String, _ run: (String) throws -> PostgreSQLRows
+    place: String, makesTables: Bool, _ run: (String) throws -> PostgreSQLRows
   ) throws -> String {
     _ = try run("BEGIN; \(lock)")
     let encoding = try run("SHOW server_encoding")[0][0] ?? ""
@@ -34,6 +34,10 @@ enum PostgreSQLSchema {
         .incompatible,
         "\(place) has schema version \(version), this batchd knows versions up to \(steps.count);"
           + " install the newer batchd on this host or name another database")
+    }
+    guard version > 0 || makesTables else {
+      throw StoreError(
+        .unavailable, "\(place) has no tables of batchd yet; the first worker makes them")
     }
     for step in steps[version...] { _ = try run(step) }
     // A write at every opening, as in SQLite: a worker should learn at its start that it may not write.

@@ -21,9 +21,11 @@ public struct PostgreSQLStore: ResultsStore {
   ///   - password: nil leaves it to PGPASSFILE, PGPASSWORD or the service.
   ///   - timeoutMilliseconds: how long a call may take. It should be less than a lease, so that a worker that cannot write
   ///     still has the time to hand its work back.
+  ///   - makesTables: false refuses a database in which there are none yet.
   /// - Throws: `StoreError` with code `.invalid`, `.unavailable` or `.incompatible`.
   public init(
-    _ address: String, password: String? = nil, timeoutMilliseconds: Int = 10_000
+    _ address: String, password: String? = nil, timeoutMilliseconds: Int = 10_000,
+    makesTables: Bool = true
   ) async throws {
     if let mistake = Self.mistake(in: address) {
       throw StoreError(.invalid, "the address of the PostgreSQL store \(mistake)")
@@ -42,7 +44,7 @@ public struct PostgreSQLStore: ResultsStore {
         Failpoints.pass("migrate", .before)
         defer { Failpoints.pass("migrate", .after) }
       #endif
-      let identity = try PostgreSQLSchema.migrate(place: place, run)
+      let identity = try PostgreSQLSchema.migrate(place: place, makesTables: makesTables, run)
       #if FAILPOINTS
         Failpoints.pass("migrate", .within)
       #endif

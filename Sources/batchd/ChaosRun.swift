@@ -103,7 +103,7 @@ struct ChaosRun: Sendable {
 
   /// Compares the store with what was enqueued.
   private func report(_ plan: [Planned], kills: Int, _ connection: RedisConnection) async throws {
-    let store = try await SQLiteStore(path: stack.configuration.store.path)
+    let store = try await stack.configuration.store.open()
     var rows = 0
     for batch in plan {
       rows += try await store.contentHashes(account: batch.account, uuids: batch.items).count

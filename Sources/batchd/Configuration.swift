@@ -56,7 +56,11 @@ extension Configuration {
 
   /// Where results go.
   struct StoreSettings: Sendable, Equatable {
+    /// The SQLite file; of no meaning with `url`.
     var path = "/var/lib/batchd/batchd.sqlite"
+    /// The PostgreSQL database, as libpq takes it; never with a password.
+    var url: String?
+    var password: SecretSource?
   }
 
   /// The times and bounds of a worker; the defaults are those of `WorkerConfiguration`.

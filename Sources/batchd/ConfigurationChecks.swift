@@ -31,6 +31,7 @@ extension Configuration {
           + "(\(limits.batchOutputBytes)): one output is part of what its batch may have")
     }
     checkCertificates(&reader)
+    checkStore(&reader)
     checkRetry(retry, at: ["retry"], &reader)
     checkPipelines(&reader)
     for (name, pipeline) in pipelines {
@@ -60,6 +61,20 @@ extension Configuration {
       between: [path + ["backoff_ms"], path + ["cap_ms"]],
       "backoff_ms (\(policy.backoffMilliseconds)) must not be over cap_ms "
         + "(\(policy.capMilliseconds)): the first backoff is the smallest")
+  }
+
+  private func checkStore(_ reader: inout ConfigurationReader) {
+    if store.url != nil, reader.contains(["store", "path"]) {
+      reader.report(
+        ["store", "url"],
+        "is one too many: store.path is given too; the one is a PostgreSQL database, the other an "
+          + "SQLite file: use one of them")
+    }
+    if store.url == nil, let password = store.password {
+      reader.report(
+        ["store", "password_\(password.suffix)"],
+        "is for PostgreSQL only: write store.url with postgresql://, or remove it")
+    }
   }
 
   private func checkCertificates(_ reader: inout ConfigurationReader) {

@@ -53,10 +53,14 @@ extension ConfigurationKey {
     }
   }
 
-  /// A text for which `""` means none.
-  static func optional(_ name: String, _ field: WritableKeyPath<Target, String?>) -> Self {
+  /// A text that `check` accepts, or `""` for none.
+  static func optional(
+    _ name: String, _ field: WritableKeyPath<Target, String?>,
+    check: @escaping (String) -> String? = { _ in nil }
+  ) -> Self {
     Self(name: name) { value, _, target in
       guard let text = value.string else { return "must be a string, not \(typeName(value))" }
+      if !text.isEmpty, let wrong = check(text) { return wrong }
       target[keyPath: field] = text.isEmpty ? nil : text
       return nil
     } show: {

@@ -1,4 +1,5 @@
 internal import Pipeline
+internal import Stores
 
 /// Every key of the configuration file: name, field, range and unit, one line each.
 ///
@@ -63,7 +64,19 @@ extension Configuration.RedisSettings {
 }
 
 extension Configuration.StoreSettings {
-  static var keys: [ConfigurationKey<Self>] { [.path("path", \.path)] }
+  static var keys: [ConfigurationKey<Self>] {
+    let path = ConfigurationKey.path("path", \Self.path)
+    return [
+      // With both the file would not be read back.
+      ConfigurationKey(name: "path", read: path.read) { $0.url == nil ? path.show($0) : nil },
+      .optional("url", \.url) { url in
+        PostgreSQLStore.mistake(in: url).map {
+          "\($0); a password goes into the file that store.password_file names, or into "
+            + "store.password_credential or store.password_env"
+        }
+      },
+    ] + ConfigurationKey.secret("password", \.password)
+  }
 }
 
 extension Configuration.WorkerSettings {

@@ -83,6 +83,9 @@ struct ConfigurationReader {
     report(paths.first(where: lines.contains) ?? paths[0], text)
   }
 
+  /// Whether the file gives a value at `path`.
+  func contains(_ path: [String]) -> Bool { lines.contains(path) }
+
   /// What was found, in the order of the lines.
   var findings: [String] { problems.sorted { $0.line < $1.line }.map(\.text) }
 

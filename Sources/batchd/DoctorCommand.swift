@@ -60,9 +60,11 @@ struct DoctorCommand: AsyncParsableCommand {
   /// Only what a configuration file names is this host's store, and only if it exists: looking makes none. Whether workers
   /// can use what this user may not write nobody knows.
   private func storeIdentity(_ configuration: Configuration) async throws -> String? {
-    guard common.redis == nil, FileManager.default.isWritableFile(atPath: configuration.store.path)
+    let settings = configuration.store
+    guard common.redis == nil,
+      settings.url != nil || FileManager.default.isWritableFile(atPath: settings.path)
     else { return nil }
-    let store = try await SQLiteStore(path: configuration.store.path)
+    let store = try await settings.open(makesTables: false)
     let identity = try await store.identity()
     try await store.close()
     return identity

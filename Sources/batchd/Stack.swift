@@ -23,7 +23,7 @@ struct Stack: Sendable {
     var configuration = base
     configuration.redis = .init()
     configuration.redis.url = "unix://\(folder)/redis.sock"
-    configuration.store.path = "\(folder)/batchd.sqlite"
+    configuration.store = .init(path: "\(folder)/batchd.sqlite")
     if let simulation { try simulation.apply(to: &configuration, folder: folder) }
     self.configuration = configuration
     let file = "\(folder)/config.toml"

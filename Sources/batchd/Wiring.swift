@@ -11,7 +11,7 @@ internal import Worker
 struct Wiring: Sendable {
   let worker: Worker
   private let workiz: WorkizPipeline?
-  private let store: SQLiteStore
+  private let store: any ResultsStore
 
   /// - Parameters:
   ///   - file: where the configuration comes from.
@@ -20,7 +20,7 @@ struct Wiring: Sendable {
     _ configuration: Configuration, file: String, tokens: ReloadableTokens, logger: Logger
   ) async throws {
     let redis = try configuration.redisConfiguration()
-    let store = try await SQLiteStore(path: configuration.store.path)
+    let store = try await configuration.store.open()
     self.store = store
     workiz = try configuration.workizPipeline(tokens: tokens)
     let settings = configuration.workerConfiguration(
@@ -45,6 +45,17 @@ final class ReloadableTokens: Sendable {
   func token(of account: String) -> String? { tokens.withLock { $0.token(of: account) } }
 
   func replace(with tokens: AccountTokens) { self.tokens.withLock { $0 = tokens } }
+}
+
+extension Configuration.StoreSettings {
+  /// Opens the store that the configuration names.
+  /// - Parameter makesTables: false for whoever only looks, and must not be the one who makes a store.
+  /// - Throws: `StoreError`, or `ConfigurationError` when the password cannot be read.
+  func open(makesTables: Bool = true) async throws -> any ResultsStore {
+    guard let url else { return try await SQLiteStore(path: path) }
+    return try await PostgreSQLStore(
+      url, password: try password?.read(), makesTables: makesTables)
+  }
 }
 
 extension Configuration {

@@ -54,7 +54,9 @@ struct ConfigurationMistakeTests {
       "[worker]\n# one\nlease-ms = 1", "3: worker.lease-ms: unknown key; did you mean lease_ms?"),
     Mistake("worker.lease = { s = 9 }", "1: worker.lease: unknown key; did you mean lease_ms?"),
     Mistake(
-      "[store]\nengine = \"x\"", "2: store.engine: unknown key; known here: path"),
+      "[store]\nengine = \"x\"",
+      "2: store.engine: unknown key; known here: path, url, password_file, password_env, password_credential"
+    ),
     Mistake("lease_ms = 1", "1: lease_ms: unknown key; lease_ms belongs under [worker]"),
     Mistake(
       "[redis]\nprefix = \"a\"",
@@ -171,6 +173,11 @@ struct ConfigurationMistakeTests {
       "2: redis.sentinel_user: is for Sentinels only: write redis.url with redis+sentinel://, or remove it"
     ),
     Mistake("[store]\npath = \"\"", "2: store.path: must not be empty"),
+    Mistake(
+      "[store]\nurl = \"results.sqlite\"",
+      "2: store.url: must be postgresql://USER@HOST/DATABASE, or KEY=VALUE pairs as libpq takes them; a password goes into the file that store.password_file names, or into store.password_credential or store.password_env"
+    ),
+    Mistake("[store]\nurl = 5432", "2: store.url: must be a string, not an integer"),
     Mistake("[redis]\nuser = true", "2: redis.user: must be a string, not a boolean"),
   ]
 
@@ -187,6 +194,14 @@ struct ConfigurationMistakeTests {
     Mistake(
       "[redis]\nurl = \"redis://:hunter2@host\"",
       "2: redis.url: must not hold a user or a password; use redis.user and redis.password_file, redis.password_credential or redis.password_env"
+    ),
+    Mistake(
+      "[store]\nurl = \"postgresql://u:hunter2@h/d\"",
+      "2: store.url: must not hold a password (password), which would be copied and shown with it; a password goes into the file that store.password_file names, or into store.password_credential or store.password_env"
+    ),
+    Mistake(
+      "[store]\npassword = \"hunter2\"",
+      "2: store.password: must not stand in a configuration file, which people copy and show; put it into a file that only batchd may read and name that with password_file, or use password_credential or password_env"
     ),
     Mistake(
       "[accounts.acme]\ntoken_env = \"hunter2-x\"",
@@ -252,6 +267,14 @@ struct ConfigurationMistakeTests {
     Mistake(
       "[limits]\nitem_count = 5",
       "2: limits.item_count: workiz.batch_size (10) must not be over limits.item_count (5): batchd would reject its own batches"
+    ),
+    Mistake(
+      "[store]\npath = \"/var/lib/batchd/batchd.sqlite\"\nurl = \"service=results\"",
+      "3: store.url: is one too many: store.path is given too; the one is a PostgreSQL database, the other an SQLite file: use one of them"
+    ),
+    Mistake(
+      "[store]\npassword_env = \"PASSWORD\"",
+      "2: store.password_env: is for PostgreSQL only: write store.url with postgresql://, or remove it"
     ),
     Mistake(
       "[redis]\nca_file = \"ca.pem\"",

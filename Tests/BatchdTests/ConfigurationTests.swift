@@ -150,6 +150,9 @@ struct ConfigurationTests {
       url = "rediss://cache"
       user = "a\\"b\\\\c\\u0001"
       password_env = "REDIS_PASSWORD"
+      [store]
+      url = "postgresql://batchd@db/results?sslmode=verify-full"
+      password_file = "secrets/results"
       [worker]
       lease_ms = 60_000
       [limits]
