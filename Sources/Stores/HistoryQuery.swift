@@ -35,8 +35,8 @@ public struct HistoryQuery: Sendable, Hashable {
     guard (1...10_000).contains(limit) else {
       throw StoreError(
         .invalid,
-        "a history of \(limit) runs: the limit must be from 1 to 10000; for more, ask again with"
-          + " before = the end of the last run listed")
+        "a history of \(limit) runs: the limit must be from 1 to 10000; for more, ask for one span of"
+          + " time after the other")
     }
   }
 

@@ -62,7 +62,7 @@ extension StoreError {
         .unavailable,
         "grant batchd's role CREATE and USAGE on its schema, or make it the owner of its tables"
       )
-    case ("26", _):
+    case ("26", _), (_, "42P05"):
       (
         .unavailable,
         "a pooler changes servers between statements: connect without it, or pool by session"

@@ -1,5 +1,4 @@
 internal import CPostgres
-internal import Glibc
 public import Pipeline
 
 #if FAILPOINTS

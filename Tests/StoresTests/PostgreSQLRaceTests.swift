@@ -110,6 +110,39 @@ import Testing
     #expect(try client.rows("SELECT schema_version FROM batchd_store") == ["1"])
   }
 
+  /// Each life ends at the first point at which none has ended before, under a fence of its own.
+  @Test func aWriterKilledAtEveryPointLosesNothing() async throws {
+    let address = try await sharedPostgreSQL.value.database()
+    try await withFolder { folder in
+      let writes = ["migrate", "raise(epoch:)", "raise(fence:of:)", "upsert(_:for:)", "record(_:)"]
+      let points = writes.flatMap { write in
+        ["before", "within", "after"].map { "\(write).\($0)" }
+      }
+      for life in 1...(points.count + 1) {
+        let isLast = life > points.count
+        await #expect(processExitsWith: isLast ? .success : .signal(SIGKILL)) {
+          [address = address as String, folder = folder as String, life = life as Int] in
+          setenv("BATCHD_FAILPOINT", "kill", 1)
+          setenv("BATCHD_FAILPOINT_TRACE", folder + "/trace", 1)
+          let store = try await PostgreSQLStore(address)
+          try await store.raise(epoch: 1)
+          let job = StageJob.sample(fence: 1, life)
+          try await store.raise(job)
+          _ = try await store.upsert([.sample("AAAAAA"), .sample("BBBBBB")], for: job)
+          try await store.record([.sample()])
+          try await store.close()
+        }
+      }
+      let trace = try String(contentsOfFile: folder + "/trace", encoding: .utf8)
+      #expect(Set(trace.split(separator: "\n").map(String.init)) == Set(points))
+    }
+    let client = try PostgreSQLClient(address)
+    #expect(try client.rows("SELECT uuid FROM jobs ORDER BY uuid") == ["AAAAAA", "BBBBBB"])
+    #expect(try client.rows("SELECT status, fence_counter FROM batches") == ["completed|16"])
+    #expect(try client.rows("SELECT status FROM batch_processing_data") == ["completed"])
+    #expect(try client.rows("SELECT epoch FROM batchd_store") == ["1"])
+  }
+
   /// The server learns of the death only when it answers; what it was told under a fence that held, it may do.
   @Test func aWriterKilledInItsWriteLeavesAllOfItOrNothing() async throws {
     let address = try await sharedPostgreSQL.value.database()
