@@ -8,21 +8,53 @@ enum StoreWorkload {
 
   static func run(_ settings: BenchSettings) async throws -> [Figure] {
     let path = NSTemporaryDirectory() + "batchd-bench-\(UUID().uuidString).sqlite"
-    let store = try await SQLiteStore(path: path)
     defer {
       for end in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + end) }
     }
+    let figures = try await figures("SQLite", settings) { try await SQLiteStore(path: path) }
+    guard let server = try BenchPostgreSQL() else {
+      return figures + [
+        Figure("store", "PostgreSQL: none here, apt-get install postgresql", 0, "/s")
+      ]
+    }
+    do {
+      let more = try await self.figures("PostgreSQL", settings) { try await open(server) }
+      try await server.end()
+      return figures + more
+    } catch {
+      try await server.end()
+      throw error
+    }
+  }
+
+  /// Waits for the server.
+  private static func open(_ server: BenchPostgreSQL) async throws -> any ResultsStore {
+    let deadline = ContinuousClock.now + .seconds(20)
+    while true {
+      do {
+        return try await PostgreSQLStore(server.address)
+      } catch let error as StoreError {
+        guard ContinuousClock.now < deadline else { throw error }
+        try await Task.sleep(for: .milliseconds(100))
+      }
+    }
+  }
+
+  private static func figures(
+    _ name: String, _ settings: BenchSettings, _ open: () async throws -> any ResultsStore
+  ) async throws -> [Figure] {
+    let store = try await open()
     var figures: [Figure] = []
     for rows in [10, 100] {
       let rate = try await rate(store, rows: rows, transactions: settings.scaled(2_000))
-      figures.append(Figure("store", "SQLite rows/s, \(rows) a transaction", rate, "/s"))
+      figures.append(Figure("store", "\(name) rows/s, \(rows) a transaction", rate, "/s"))
     }
     try await store.close()
     return figures
   }
 
   private static func rate(
-    _ store: SQLiteStore, rows: Int, transactions: Int
+    _ store: any ResultsStore, rows: Int, transactions: Int
   ) async throws -> Double {
     let start = ContinuousClock.now
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -38,7 +70,7 @@ enum StoreWorkload {
     return Double(rows * transactions) / (ContinuousClock.now - start).seconds
   }
 
-  private static func write(_ store: SQLiteStore, rows: Int, _ index: Int) async throws {
+  private static func write(_ store: any ResultsStore, rows: Int, _ index: Int) async throws {
     let batch = "b\(rows)-\(index)"
     let job = StageJob(
       batch: batch, operation: "store", account: "a", pipeline: BenchSite.pipeline,
