@@ -25,12 +25,12 @@ import Testing
   @Test func errorsWithoutEndFillNeitherLogNorMemory() async throws {
     let before = Self.residentKibibytes
     let called = try await Called.sh(
-      "head -c 300000000 /dev/zero >&2; yes err | head -c 50000000 >&2; exit 3")
+      "head -c 60000000 /dev/zero >&2; yes err | head -c 4000000 >&2; exit 3")
     #expect(called.text.hasSuffix("err"))
     #expect(called.end.status == 3)
     #expect(called.log.map(\.utf8.count).reduce(0, +) < 1 << 19)
     #expect(called.log.last == "the command wrote more to its standard error; not logged")
-    #expect(Self.residentKibibytes - before < 100 << 10)
+    #expect(Self.residentKibibytes - before < 50 << 10)
   }
 
   @Test(arguments: [
@@ -83,11 +83,11 @@ import Testing
     #expect(count > 64 << 20)
   }
 
-  /// Its inputs are 2 GiB: they cannot have been in memory together.
+  /// Its inputs are 1 GiB: they cannot have been in memory together.
   @Test func aHugeInputIsNeverHeld() async throws {
     let before = Self.residentKibibytes
     let megabyte = Array("\"\(String(repeating: "x", count: (1 << 20) - 2))\"".utf8)
-    let ids = (0..<2_048).map { "I\($0)" }
+    let ids = (0..<1_024).map { "I\($0)" }
     let inputs = HandlerInputs(
       output: { _ in nil }, items: { $0 == .setup ? ids : [] },
       outputs: { _, some in some.map { _ in megabyte } })
@@ -102,7 +102,7 @@ import Testing
       Issue.record("\(lines)")
       return
     }
-    #expect(count > 2 << 30)
+    #expect(count > 1 << 30)
     #expect(Self.residentKibibytes - before < 300 << 10)
   }
 

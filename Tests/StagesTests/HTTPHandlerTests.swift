@@ -196,7 +196,7 @@ import Testing
       let start = ContinuousClock.now
       task.cancel()
       await #expect(throws: CancellationError.self) { try await task.value }
-      #expect(ContinuousClock.now - start < .milliseconds(500) * Pace.slowness)
+      #expect(ContinuousClock.now - start < .seconds(5) * Pace.slowness)
     }
   }
 

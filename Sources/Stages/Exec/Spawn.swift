@@ -9,8 +9,8 @@ private func addChangeDirectory(
   _ actions: UnsafeMutablePointer<posix_spawn_file_actions_t>, _ path: UnsafePointer<CChar>
 ) -> Int32
 
-/// Starts programs. By posix_spawn and not by swift-subprocess, which cannot put a program into a group that exists
-/// (CommandGroup needs that) nor tell of its end before it has forgotten the program's pid.
+/// Starts programs. By posix_spawn, for swift-subprocess stops reading in the moment in which the program ends, and what a
+/// filter of it still had to say is lost; a second one in the same group would have to run inside the first one's call.
 enum Spawn {
   /// A pipe whose ends no program inherits that is not given them.
   struct Pipe {
