@@ -13,7 +13,9 @@ struct Batchd: AsyncParsableCommand {
     groupedSubcommands: [
       CommandGroup(
         name: "Work and watch",
-        subcommands: [EnqueueCommand.self, WatchCommand.self, StatusCommand.self]),
+        subcommands: [
+          EnqueueCommand.self, WatchCommand.self, StatusCommand.self, HistoryCommand.self,
+        ]),
       CommandGroup(
         name: "Write a stage", subcommands: [TryCommand.self, GateCommand.self]),
       CommandGroup(
