@@ -7,13 +7,14 @@
 --    the outputs of the batch would have more bytes than it may, nothing was kept
 local function keep_items(c, id, b, args, from, n)
   local before_counts = b.counts and STAGES[b.stage] <= STAGES[b.counts]
-  local done, failed, fresh = 0, 0, 0
+  local done, failed, fresh, bytes = 0, 0, 0, 0
   for i = from, from + 3 * (n - 1), 3 do
     local item, kind, value = args[i], args[i + 1], args[i + 2]
     if kind == 'done' then
       local failed_before = b.item_errors and call('HEXISTS', c.p .. 'errors:' .. id, item) == 1
       if not failed_before and call('HSETNX', c.p .. 'items:' .. id .. ':' .. b.stage, item, value) == 1 then
         fresh = fresh + 1
+        bytes = bytes + #value
         if b.stage == b.counts then done = done + 1 end
       end
     elseif call('HEXISTS', c.p .. 'items:' .. id .. ':' .. b.stage, item) == 0
@@ -23,18 +24,23 @@ local function keep_items(c, id, b, args, from, n)
       if before_counts then failed = failed + 1 end
     end
   end
-  return done, failed, fresh
+  return done, failed, fresh, bytes
 end
 
--- The bytes of the outputs that are new.
-local function new_bytes(c, id, b, args, from, n)
-  local bytes = 0
+-- Whether there is room for the outputs that are new. To ask which ones are costs as much as to keep them: only when it
+-- matters.
+local function has_room_for(c, id, b, args, from, n)
+  local all, new = 0, 0
+  for i = from, from + 3 * (n - 1), 3 do
+    if args[i + 1] == 'done' then all = all + #args[i + 2] end
+  end
+  if has_room(c, id, all) then return true end
   for i = from, from + 3 * (n - 1), 3 do
     if args[i + 1] == 'done' and call('HEXISTS', c.p .. 'items:' .. id .. ':' .. b.stage, args[i]) == 0 then
-      bytes = bytes + #args[i + 2]
+      new = new + #args[i + 2]
     end
   end
-  return bytes
+  return has_room(c, id, new)
 end
 
 local function admit_children(c, args, from, m)
@@ -71,8 +77,9 @@ define('checkpoint', function(p, args)
       refuse('PIPELINE', 'child ' .. args[i] .. ': pipeline "' .. args[i + 2] .. '" is not known')
     end
   end
-  if n > 0 and not take_room(c, id, new_bytes(c, id, b, args, 10, n)) then refuse_output(c) end
-  local done, failed, fresh = keep_items(c, id, b, args, 10, n)
+  if not has_room_for(c, id, b, args, 10, n) then refuse_output(c) end
+  local done, failed, fresh, bytes = keep_items(c, id, b, args, 10, n)
+  count_bytes(c, id, bytes)
   -- A cancelled batch begins nothing new; its cursor stays before the children that a retry will admit.
   local created = b.cancel and 0 or admit_children(c, args, m_at + 1, m)
   local write = { 'updated_at', c.at }

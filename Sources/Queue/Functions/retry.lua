@@ -27,7 +27,7 @@ local function reopen_items(c, id, b, from)
       end
     end
   end
-  take_room(c, id, -freed)
+  count_bytes(c, id, -freed)
   call('DEL', c.p .. 'errors:' .. id)
   if not b.counts or STAGES[from] > STAGES[b.counts] then return number(b.items_done) end
   -- Items that counted as done only because their stage returned are done again.
