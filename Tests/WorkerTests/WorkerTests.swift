@@ -37,4 +37,37 @@ import Worker
     try await worker.stop()
     #expect(try await harness.redis.cli("ZCARD", "batchd:workers") == "0")
   }
+
+  /// Either host admits for both; each works on its own pipelines only.
+  @Test func hostsServeDifferentPipelines() async throws {
+    let harness = try await WorkerHarness()
+    let seen = Mutex<[String: Set<String>]>([:])
+    func pipeline(_ name: String, of worker: String) -> PipelineDefinition {
+      PipelineDefinition(
+        name: name,
+        stages: [
+          .init(
+            stage: .metadata,
+            handler: Handler { job, _ in
+              seen.withLock { _ = $0[worker, default: []].insert("\(job.pipeline)/\(job.batch)") }
+              return nil
+            })
+        ])
+    }
+    let workers = [
+      try harness.worker("w1", [pipeline("left", of: "w1")]),
+      try harness.worker("w2", [pipeline("right", of: "w2")]),
+    ]
+    for name in ["w1", "w2"] { await harness.waitForWorker(name) }
+    for number in 0..<20 {
+      let name = number.isMultiple(of: 2) ? "left" : "right"
+      try await harness.enqueue(
+        #"{"id":"b\#(number)","operation":"o","pipeline":"\#(name)","size":20}"#)
+    }
+    #expect(await harness.waitFor("completed", of: "progress:o"))
+    for worker in workers { try await worker.stop() }
+    let even = Set((0..<20).filter { $0.isMultiple(of: 2) }.map { "left/b\($0)" })
+    let odd = Set((0..<20).filter { !$0.isMultiple(of: 2) }.map { "right/b\($0)" })
+    #expect(seen.withLock { $0 } == ["w1": even, "w2": odd])
+  }
 }
