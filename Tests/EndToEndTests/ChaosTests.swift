@@ -23,7 +23,7 @@ extension ProcessTests {
       try await Site.with(Self.settings(seed)) { site in
         let operations = try await Self.enqueueAll(site)
         let watch = Watch()
-        let kills = RandomKills(site, workerCount: 4, seed: seed)
+        let kills = RandomKills(workerCount: 4, seed: seed) { try site.worker($0) }
         let killed = try await withThrowingTaskGroup(of: Int.self) { group in
           group.addTask { try await watch.run(site.client) }
           group.addTask { try await kills.run() }

@@ -5,13 +5,16 @@ import Testing
 
 /// The workers, killed in an order and at times that the seed decides.
 final class RandomKills: Sendable {
-  private let site: Site
+  private let start: @Sendable (String) throws -> Program
   private let workerCount: Int
   private let workers: Mutex<[Program]>
   private let seed: UInt64
 
-  init(_ site: Site, workerCount: Int, seed: UInt64) {
-    self.site = site
+  /// - Parameter start: starts the worker of an instance name.
+  init(
+    workerCount: Int, seed: UInt64, start: @escaping @Sendable (String) throws -> Program
+  ) {
+    self.start = start
     self.workerCount = workerCount
     self.seed = seed
     workers = Mutex([])
@@ -22,7 +25,7 @@ final class RandomKills: Sendable {
   func run() async throws -> Int {
     var random = SplitMix(state: seed)
     for index in 0..<workerCount {
-      let worker = try start(index)
+      let worker = try start("\(index + 1)")
       workers.withLock { $0.append(worker) }
     }
     var kills = 0
@@ -38,7 +41,7 @@ final class RandomKills: Sendable {
       // Mostly at once, as systemd would; sometimes so late that others take the work over.
       let pause = Bool.random(using: &random) ? 0 : Int.random(in: 0...4_000, using: &random)
       try? await Task.sleep(for: .milliseconds(pause))
-      let worker = try start(index)
+      let worker = try start("\(index + 1)")
       workers.withLock { $0[index] = worker }
     }
   }
@@ -54,10 +57,6 @@ final class RandomKills: Sendable {
     for worker in workers {
       #expect(await worker.exitStatus(within: .seconds(10)) == 0, "\(worker.output)")
     }
-  }
-
-  private func start(_ index: Int) throws -> Program {
-    try site.worker("\(index + 1)")
   }
 }
 
