@@ -18,11 +18,12 @@ enum SourceTree {
     try FileManager.default.contentsOfDirectory(atPath: root.appending(path: folder).path).sorted()
   }
 
-  /// The text files below `folder` with one of the endings; every ending when none is given. A `Corpus` holds bytes.
+  /// The text files below `folder` with one of the endings; every ending when none is given. A `Corpus` holds bytes,
+  /// and `out` what the examples in `deploy` made.
   static func files(below folder: String, endings: [String] = []) throws -> [File] {
     let walk = FileManager.default.enumerator(atPath: root.appending(path: folder).path)
     return try (walk?.compactMap { $0 as? String } ?? []).sorted()
-      .filter { !$0.contains("/Corpus/") }
+      .filter { !$0.contains("/Corpus/") && !$0.contains("/out/") }
       .filter { name in endings.isEmpty || endings.contains { name.hasSuffix($0) } }
       .compactMap { try file("\(folder)/\($0)") }
   }
