@@ -21,7 +21,10 @@ extension Configuration {
         blocks.append(Self.block(path, StageSettings.keys(for: settings.handler), settings))
       }
     }
-    blocks.append(Self.block(["workiz"], WorkizSettings.keys, workiz))
+    // The table alone brings the pipeline along, see `readPipelines`.
+    if pipelines[Self.workizPipeline] != nil || workiz != WorkizSettings() {
+      blocks.append(Self.block(["workiz"], WorkizSettings.keys, workiz))
+    }
     for (name, source) in accounts.sorted(by: { $0.key < $1.key }) {
       blocks.append(Self.block(["accounts", name], SecretSource.accountKeys, source))
     }

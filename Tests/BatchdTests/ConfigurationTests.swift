@@ -184,6 +184,13 @@ struct ConfigurationTests {
     #expect(try Self.parse(configuration.text) == configuration)
   }
 
+  /// As `batchd up` hands it to its workers.
+  @Test func ownPipelinesAloneReadBackAlone() throws {
+    let configuration = try Self.parse("[pipelines.own.setup]\nhandler = \"pass\"")
+    #expect(configuration.pipelines.keys.sorted() == ["own"])
+    #expect(try Self.parse(configuration.text) == configuration)
+  }
+
   private static let example = URL(filePath: #filePath).deletingLastPathComponent()
     .appending(path: "../../config.example.toml").standardizedFileURL
 
