@@ -142,11 +142,25 @@ public struct HTTPHandler: StageHandler {
       if bytes == nil { break }
     }
     let status = Int(response.status.code)
-    guard let failure = output.failure else { return HandlerEnd(verdict: .done, status: status) }
-    let text =
-      "\(configuration.name) answered \(status), but \(failure) (answer with nothing, or one JSON object "
-      + "a line)"
-    return HandlerEnd(verdict: .retry(text), status: status)
+    let text: String
+    if let failure = output.failure {
+      text = "\(failure) (answer with nothing, or one JSON object a line)"
+    } else if output.isComplete || Self.hasEnd(response) {
+      return HandlerEnd(verdict: .done, status: status)
+    } else {
+      text =
+        "nobody can tell whether the answer is whole (give it a Content-Length or the chunked "
+        + "encoding, or name every item)"
+    }
+    return HandlerEnd(
+      verdict: .retry("\(configuration.name) answered \(status), but \(text)"), status: status)
+  }
+
+  /// Whether an answer that broke off could be told from a whole one. One that lasts as long as its connection cannot, and
+  /// the items that it does not mention are not done for that.
+  private static func hasEnd(_ response: HTTPClientResponse) -> Bool {
+    response.status == .noContent || response.headers.contains(name: "content-length")
+      || response.headers.contains(name: "transfer-encoding")
   }
 
   private func unanswered(_ error: any Error) -> HandlerEnd {

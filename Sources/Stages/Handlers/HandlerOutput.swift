@@ -19,6 +19,9 @@ struct HandlerOutput {
   /// What is wrong, once something is; nothing is read after it.
   private(set) var failure: String?
 
+  /// Whether all was told that there is to tell: a stage without items has an output of its own only.
+  var isComplete: Bool { items.isEmpty ? hasOutput : reported.count == items.count }
+
   private let source: String
   private let items: Set<String>
   private let alone: String?
