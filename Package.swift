@@ -51,7 +51,8 @@ let package = Package(
   targets: [
     // Floor 0
     .systemLibrary(name: "CHiredis", pkgConfig: "hiredis", providers: [.apt(["libhiredis-dev"])]),
-    .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+    // The headers of libpq-dev. Without pkgConfig, which would link the library.
+    .systemLibrary(name: "CPostgres"),
     // Empty but in debug builds.
     .target(name: "Failpoints"),
     // Floor 1

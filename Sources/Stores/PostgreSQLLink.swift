@@ -11,49 +11,49 @@ typealias PostgreSQLRows = [[String?]]
 /// One connection to a server, from its opening to its loss. Every call ends at its deadline: a connection whose answer
 /// did not come until then is of no more use.
 final class PostgreSQLLink {
+  private let pq: LibPQ
   private let connection: OpaquePointer
   /// The statements that this connection knows.
   private var prepared: Set<String> = []
 
   /// - Parameter settings: libpq's keywords; of one that stands twice the later counts.
-  init(_ settings: [(key: String, value: String)]) throws(PostgreSQLFailure) {
+  /// - Throws: `PostgreSQLFailure`, or `StoreError` without libpq.
+  init(_ settings: [(key: String, value: String)]) throws {
+    pq = try LibPQ.load()
     let keys = settings.map { strdup($0.key) }
     let values = settings.map { strdup($0.value) }
     defer { for text in keys + values { free(text) } }
     let names = (keys + [nil]).map { UnsafePointer($0) }
     let texts = (values + [nil]).map { UnsafePointer($0) }
     // With 1 libpq takes a whole connection string, or a service's name, for the first dbname.
-    guard let connection = PQconnectdbParams(names, texts, 1) else {
+    guard let connection = pq.PQconnectdbParams(names, texts, 1) else {
       throw PostgreSQLFailure(.unopened, "no memory for a connection")
     }
     self.connection = connection
-    guard PQstatus(connection) == CONNECTION_OK else {
+    guard pq.PQstatus(connection) == CONNECTION_OK else {
       let reason: PostgreSQLFailure.Reason =
-        PQconnectionNeedsPassword(connection) == 1 ? .passwordless : .unopened
+        pq.PQconnectionNeedsPassword(connection) == 1 ? .passwordless : .unopened
       throw failure(reason)
     }
     // libpq writes what a server remarks to stderr.
-    PQsetNoticeProcessor(connection, { _, _ in }, nil)
-    PQsetnonblocking(connection, 1)
+    _ = pq.PQsetNoticeProcessor(connection, { _, _ in }, nil)
+    _ = pq.PQsetnonblocking(connection, 1)
   }
 
-  deinit { PQfinish(connection) }
+  deinit { pq.PQfinish(connection) }
 
   /// Which database it is, for messages. Never the user, never a password.
   var place: String {
-    func text(_ value: UnsafeMutablePointer<CChar>?) -> String {
-      value.map { String(cString: $0) } ?? ""
-    }
-    let host = text(PQhost(connection))
-    let port = host.hasPrefix("/") ? "" : ":\(text(PQport(connection)))"
-    return "the database \(text(PQdb(connection))) at \(host)\(port)"
+    let host = Self.text(pq.PQhost(connection))
+    let port = host.hasPrefix("/") ? "" : ":\(Self.text(pq.PQport(connection)))"
+    return "the database \(Self.text(pq.PQdb(connection))) at \(host)\(port)"
   }
 
   /// Runs statements without parameters, separated by semicolons; the rows are those of the last.
   func run(_ text: String, by deadline: ContinuousClock.Instant) throws(PostgreSQLFailure)
     -> PostgreSQLRows
   {
-    guard PQsendQuery(connection, text) == 1 else { throw failure(.lost) }
+    guard pq.PQsendQuery(connection, text) == 1 else { throw failure(.lost) }
     return try answer(by: deadline)
   }
 
@@ -64,7 +64,7 @@ final class PostgreSQLLink {
     by deadline: ContinuousClock.Instant
   ) throws(PostgreSQLFailure) -> PostgreSQLRows {
     if let name = statement.name, !prepared.contains(name) {
-      guard PQsendPrepare(connection, name, statement.text, 0, nil) == 1 else {
+      guard pq.PQsendPrepare(connection, name, statement.text, 0, nil) == 1 else {
         throw failure(.lost)
       }
       _ = try answer(by: deadline)
@@ -95,21 +95,21 @@ final class PostgreSQLLink {
       let start = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)
       let values = places.map { $0.map { start + $0.lowerBound } }
       guard let name = statement.name else {
-        return PQsendQueryParams(
+        return pq.PQsendQueryParams(
           connection, statement.text, count, nil, values, lengths, formats, 0) == 1
       }
-      return PQsendQueryPrepared(connection, name, count, values, lengths, formats, 0) == 1
+      return pq.PQsendQueryPrepared(connection, name, count, values, lengths, formats, 0) == 1
     }
   }
 
   private func flush(by deadline: ContinuousClock.Instant) throws(PostgreSQLFailure) {
     while true {
-      switch PQflush(connection) {
+      switch pq.PQflush(connection) {
       case 0: return
       case 1:
         try wait(for: POLLIN | POLLOUT, by: deadline)
         // A server that does not take any more before its own answers are read.
-        guard PQconsumeInput(connection) == 1 else { throw failure(.lost) }
+        guard pq.PQconsumeInput(connection) == 1 else { throw failure(.lost) }
       default: throw failure(.lost)
       }
     }
@@ -123,14 +123,14 @@ final class PostgreSQLLink {
     var rows: PostgreSQLRows = []
     var refused: PostgreSQLFailure?
     while true {
-      while PQisBusy(connection) == 1 {
+      while pq.PQisBusy(connection) == 1 {
         try wait(for: POLLIN, by: deadline)
-        guard PQconsumeInput(connection) == 1 else { throw failure(.lost) }
+        guard pq.PQconsumeInput(connection) == 1 else { throw failure(.lost) }
       }
-      guard let result = PQgetResult(connection) else { break }
-      defer { PQclear(result) }
-      switch PQresultStatus(result) {
-      case PGRES_COMMAND_OK, PGRES_TUPLES_OK: rows = Self.rows(of: result)
+      guard let result = pq.PQgetResult(connection) else { break }
+      defer { pq.PQclear(result) }
+      switch pq.PQresultStatus(result) {
+      case PGRES_COMMAND_OK, PGRES_TUPLES_OK: rows = self.rows(of: result)
       default: refused = refused ?? failure(of: result)
       }
     }
@@ -141,7 +141,7 @@ final class PostgreSQLLink {
   private func wait(
     for events: Int32, by deadline: ContinuousClock.Instant
   ) throws(PostgreSQLFailure) {
-    var descriptor = pollfd(fd: PQsocket(connection), events: Int16(events), revents: 0)
+    var descriptor = pollfd(fd: pq.PQsocket(connection), events: Int16(events), revents: 0)
     while true {
       let left = (deadline - .now) / .milliseconds(1)
       guard left > 0 else { throw PostgreSQLFailure(.late, "no answer in time") }
@@ -152,22 +152,26 @@ final class PostgreSQLLink {
     }
   }
 
-  private static func rows(of result: OpaquePointer) -> PostgreSQLRows {
-    (0..<PQntuples(result)).map { row in
-      (0..<PQnfields(result)).map { column in
-        PQgetisnull(result, row, column) == 1
-          ? nil : String(cString: PQgetvalue(result, row, column))
+  private func rows(of result: OpaquePointer) -> PostgreSQLRows {
+    (0..<pq.PQntuples(result)).map { row in
+      (0..<pq.PQnfields(result)).map { column in
+        pq.PQgetisnull(result, row, column) == 1
+          ? nil : Self.text(pq.PQgetvalue(result, row, column))
       }
     }
   }
 
+  private static func text(_ value: UnsafePointer<CChar>?) -> String {
+    value.map { String(cString: $0) } ?? ""
+  }
+
   private func failure(_ reason: PostgreSQLFailure.Reason) -> PostgreSQLFailure {
-    PostgreSQLFailure(reason, String(cString: PQerrorMessage(connection)))
+    PostgreSQLFailure(reason, Self.text(pq.PQerrorMessage(connection)))
   }
 
   private func failure(of result: OpaquePointer) -> PostgreSQLFailure {
     func field(_ code: Character) -> String? {
-      PQresultErrorField(result, Int32(code.asciiValue!)).map { String(cString: $0) }
+      pq.PQresultErrorField(result, Int32(code.asciiValue!)).map { String(cString: $0) }
     }
     // PG_DIAG_SQLSTATE and PG_DIAG_MESSAGE_PRIMARY, macros that Swift does not see. The detail is left out: it
     // quotes values.

@@ -26,7 +26,7 @@ public struct PostgreSQLStore: ResultsStore {
     _ address: String, password: String? = nil, timeoutMilliseconds: Int = 10_000,
     makesTables: Bool = true
   ) async throws {
-    if let mistake = Self.mistake(in: address) {
+    if let mistake = try Self.mistake(in: address) {
       throw StoreError(.invalid, "the address of the PostgreSQL store \(mistake)")
     }
     // What the address says counts more than what stands before it; libpq takes no connect_timeout under 2.
@@ -53,11 +53,13 @@ public struct PostgreSQLStore: ResultsStore {
   }
 
   /// What is wrong with the address of a database, or nil. Repeats nothing of it: a password may be in any place.
-  public static func mistake(in address: String) -> String? {
-    guard !address.utf8.contains(0), let options = PQconninfoParse(address, nil) else {
+  /// - Throws: `StoreError` with code `.unavailable` without libpq, which alone can tell.
+  public static func mistake(in address: String) throws -> String? {
+    let pq = try LibPQ.load()
+    guard !address.utf8.contains(0), let options = pq.PQconninfoParse(address, nil) else {
       return "must be postgresql://USER@HOST/DATABASE, or KEY=VALUE pairs as libpq takes them"
     }
-    defer { PQconninfoFree(options) }
+    defer { pq.PQconninfoFree(options) }
     var option = options
     while let keyword = option.pointee.keyword {
       let name = String(cString: keyword)

@@ -70,9 +70,13 @@ extension Configuration.StoreSettings {
       // With both the file would not be read back.
       ConfigurationKey(name: "path", read: path.read) { $0.url == nil ? path.show($0) : nil },
       .optional("url", \.url) { url in
-        PostgreSQLStore.mistake(in: url).map {
-          "\($0); a password goes into the file that store.password_file names, or into "
-            + "store.password_credential or store.password_env"
+        do {
+          return try PostgreSQLStore.mistake(in: url).map {
+            "\($0); a password goes into the file that store.password_file names, or into "
+              + "store.password_credential or store.password_env"
+          }
+        } catch {
+          return "\(error)"
         }
       },
     ] + ConfigurationKey.secret("password", \.password)

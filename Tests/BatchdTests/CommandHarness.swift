@@ -33,8 +33,10 @@ final class CommandHarness: Sendable {
   }
 
   /// Starts `batchd`, told of this Redis by the arguments alone.
-  func command(_ arguments: [String]) throws -> RunningCommand {
-    try RunningCommand(arguments, input: "", folder: redis.folder)
+  func command(
+    _ arguments: [String], environment: [String: String] = [:]
+  ) throws -> RunningCommand {
+    try RunningCommand(arguments, input: "", folder: redis.folder, environment: environment)
   }
 
   /// Starts `batchd` on this Redis.
@@ -132,6 +134,15 @@ final class RunningCommand: @unchecked Sendable {
 
   /// What it has written so far.
   var output: String { get throws { try text("out") } }
+
+  /// Whether it has the library of that name, such as `libpq`, in its memory.
+  func hasLoaded(_ library: String) throws -> Bool {
+    // String(contentsOf:) takes the first page of such a file for all of it.
+    let file = try FileHandle(
+      forReadingFrom: URL(filePath: "/proc/\(process.processIdentifier)/maps"))
+    return String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)
+      .contains("/\(library).so")
+  }
 
   /// What Ctrl-C sends.
   func interrupt() { process.interrupt() }

@@ -1,7 +1,9 @@
+import CPostgres
 import Foundation
-import Stores
 import TestSupport
 import Testing
+
+@testable import Stores
 
 /// The ways to a database, and what a person is told who is not let in.
 @Suite struct PostgreSQLAccessTests {
@@ -55,8 +57,19 @@ import Testing
     "postgresql://u@h1:5432,h2/d?sslmode=verify-full&target_session_attrs=read-write",
     "postgres:///d?host=/run/postgresql", "service=results", "host=h dbname=d user='a b'", "",
   ])
-  func everyFormOfAddressIsTaken(address: String) {
-    #expect(PostgreSQLStore.mistake(in: address) == nil)
+  func everyFormOfAddressIsTaken(address: String) throws {
+    #expect(try PostgreSQLStore.mistake(in: address) == nil)
+  }
+
+  /// An old library lacks a function; the system's mathematics lack all of them.
+  @Test(arguments: [
+    ("libpq.so.none", "cannot open shared object file"), ("libm.so.6", "libm.so.6 has no PQ"),
+  ])
+  func aMissingLibraryIsNamedWithItsRemedy(name: String, reason: String) {
+    let error = #expect(throws: StoreError.self) { try LibPQ(loading: name) }
+    #expect(error?.code == .unavailable)
+    #expect(error?.message.contains(reason) == true, "\(error?.message ?? "")")
+    #expect(error?.message.hasSuffix("apt-get install libpq5") == true)
   }
 
   @Test func aMissingDatabaseIsNamed() async throws {

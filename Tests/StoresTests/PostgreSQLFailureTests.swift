@@ -1,7 +1,8 @@
 import Foundation
-import Stores
 import TestSupport
 import Testing
+
+@testable import Stores
 
 /// What happens when the server does not do its part, and that the store goes on once it does.
 @Suite struct PostgreSQLFailureTests {
@@ -192,6 +193,6 @@ extension PostgreSQLClient {
   func terminate() throws {
     let ended = try rows("SELECT pg_terminate_backend(pid, 5000) FROM \(Self.stores)")
     // One that was closed a moment ago answers "f".
-    guard ended.contains("t") else { throw Failure(description: "no connection was ended") }
+    guard ended.contains("t") else { throw PostgreSQLFailure(.lost, "no connection was ended") }
   }
 }
