@@ -35,6 +35,7 @@ final class RandomKills: Sendable {
       } catch {
         return kills
       }
+      try await revive()
       let index = Int.random(in: 0..<workerCount, using: &random)
       await workers.withLock { $0[index] }.killNow()
       kills += 1
@@ -48,6 +49,7 @@ final class RandomKills: Sendable {
 
   /// Ends all of them in order.
   func stop() async throws {
+    try await revive()
     let workers = workers.withLock { $0 }
     for worker in workers {
       // Before that a signal ends the process in its own way.
@@ -56,6 +58,17 @@ final class RandomKills: Sendable {
     }
     for worker in workers {
       #expect(await worker.exitStatus(within: .seconds(10)) == 0, "\(worker.output)")
+    }
+  }
+
+  /// Starts those again, as systemd would, that could not begin while the store was away.
+  private func revive() async throws {
+    for index in 0..<workerCount {
+      let ended = workers.withLock { $0[index] }
+      guard !ended.isRunning else { continue }
+      #expect(await ended.exitStatus() == 69, "\(ended.output)")
+      let worker = try start("\(index + 1)")
+      workers.withLock { $0[index] = worker }
     }
   }
 }

@@ -22,6 +22,8 @@ final class Site: Sendable {
     var simulatorThrough: [String] = []
     /// The database that workers and test use, and lines of the table `redis`.
     var database = 0
+    /// The PostgreSQL database that workers write to, rather than to a file of SQLite's.
+    var storeURL: String?
     /// Lines of the worker's tables, beside what every test needs.
     var worker = "lease_ms = 3000\nbeat_ms = 500\nidle_beat_ms = 1000\ndrain_ms = 5000"
     /// Lines of the table `retry`.
@@ -123,7 +125,7 @@ final class Site: Sendable {
       password_file = "redis-password"
       call_timeout_ms = 1000
       [store]
-      path = "store.sqlite"
+      \(settings.storeURL.map { "url = \"\($0)\"" } ?? "path = \"store.sqlite\"")
       [worker]
       \(settings.worker)
       [limits]
@@ -225,14 +227,20 @@ final class Site: Sendable {
   /// Every living job of the world has one row, with the document that the simulator serves and with
   /// nothing of its own but the member `batchd`; no other row exists.
   func expectRowsAreRight(sourceLocation: SourceLocation = #_sourceLocation) throws {
-    let rows = try DatabaseQueue(path: storePath).read {
-      try Row.fetchAll($0, sql: "SELECT account, uuid, document FROM jobs")
-    }
+    let rows = try rows("SELECT account, uuid, document FROM jobs")
+    try expectAreRight(rows, sourceLocation: sourceLocation)
+  }
+
+  /// The same of rows `ACCOUNT|UUID|DOCUMENT` that somebody else has read.
+  func expectAreRight(
+    _ rows: [String], sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
     var stored: [String: JSON] = [:]
     for row in rows {
-      var members = try JSON(parsing: (row["document"] as String).utf8).object ?? [:]
+      let parts = row.split(separator: "|", maxSplits: 2)
+      var members = try JSON(parsing: parts[2].utf8).object ?? [:]
       #expect(members.removeValue(forKey: "batchd") != nil, sourceLocation: sourceLocation)
-      stored["\(row["account"] as String)/\(row["uuid"] as String)"] = .object(members)
+      stored["\(parts[0])/\(parts[1])"] = .object(members)
     }
     #expect(rows.count == stored.count, sourceLocation: sourceLocation)
     var served: [String: JSON] = [:]

@@ -75,8 +75,8 @@ public final class TestPostgreSQL: Sendable {
     guard isUp else { throw ChildProcess.Failure(description: "PostgreSQL did not start") }
   }
 
-  /// Ends every session and the server, in order.
-  public func stop() { end(SIGINT) }
+  /// Ends every session and the server: in order, or at once, as `pg_ctl -m immediate` does.
+  public func stop(immediately: Bool = false) { end(immediately ? SIGQUIT : SIGINT) }
 
   /// Ends every process of it with SIGKILL.
   public func kill() {
