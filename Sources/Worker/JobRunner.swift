@@ -160,7 +160,8 @@ final class JobRunner: Sendable {
       case .fenced: return .gone
       case .invalid: return .permanent(error.message)
       }
-    case let error as QueueError where error.code == .output: return .permanent(error.message)
+    case let error as QueueError where error.code == .output:
+      return .permanent(Self.words(of: error))
     case let error as EnvelopeError: return .permanent("\(error)")
     // Nobody stopped the handler, so the whole worker is being stopped.
     case is CancellationError: return .handBack
@@ -214,7 +215,7 @@ final class JobRunner: Sendable {
       do {
         kept = try await queue.keep(output, under: claim.lease)
       } catch let error as QueueError where error.code == .output {
-        try await end(claim, error.message)
+        try await end(claim, Self.words(of: error))
         return nil
       }
       if kept == nil {
@@ -246,6 +247,11 @@ final class JobRunner: Sendable {
     if case .ended = answer { state.outbox.send() }
     if case .lost = answer { state.count(.lost) }
     return nil
+  }
+
+  /// The first word of a refusal is for programs.
+  private static func words(of error: QueueError) -> String {
+    String(error.message.drop { $0 != " " }.dropFirst())
   }
 
   private static let full =

@@ -23,8 +23,15 @@ struct Wiring: Sendable {
     let store = try await configuration.store.open()
     self.store = store
     workiz = try configuration.workizPipeline(tokens: tokens)
-    let settings = configuration.workerConfiguration(
-      pipelines: try configuration.definitions(workiz: workiz, file: file))
+    let pipelines: [PipelineDefinition]
+    do {
+      pipelines = try configuration.definitions(workiz: workiz, file: file)
+    } catch {
+      // Its client traps when it goes without a word.
+      try? await workiz?.close()
+      throw error
+    }
+    let settings = configuration.workerConfiguration(pipelines: pipelines)
     worker = Worker(
       settings, redis: redis, prefix: configuration.prefix, store: store, logger: logger)
   }

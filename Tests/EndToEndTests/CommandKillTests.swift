@@ -7,7 +7,10 @@ extension ProcessTests {
   @Suite struct CommandKillTests {
     @Test func aKilledWorkerTakesItsCommandsWithIt() async throws {
       let mark = "1\(Int.random(in: 1_000_000...9_999_999))"
-      let script = "trap '' TERM HUP; sleep \(mark) & (sleep \(mark) & wait) & sleep \(mark)"
+      // timeout has a process group of its own.
+      let script = """
+        trap '' TERM HUP; sleep \(mark) & (sleep \(mark) & wait) & timeout 9\(mark) sleep \(mark)
+        """
       try await TestWorkers.with(["exec=\(script)"]) { workers in
         let worker = try await workers.start("w1")
         try await workers.push([#"{"id":"b1"}"#, #"{"id":"b2"}"#])

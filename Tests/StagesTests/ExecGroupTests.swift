@@ -44,7 +44,7 @@ import Testing
     return best
   }
 
-  @Test func cancellationEndsTheWholeGroup() async throws {
+  @Test func cancellationEndsTheWholeSession() async throws {
     let limit = Duration.milliseconds(900)
     let took = try await shortest(
       { mark in
@@ -93,7 +93,24 @@ import Testing
     #expect(called.lines == [.item("A1", .done(.null))])
   }
 
-  /// Out of reach of the group, but not able to hold the stage.
+  /// `timeout` and a shell with job control make process groups of their own.
+  @Test func whatHasAGroupOfItsOwnEndsWithItToo() async throws {
+    let mark = Processes.mark
+    _ = try await cancelled(
+      "timeout 1\(mark) sleep \(mark) & echo '{\"item\":\"A1\"}'; wait", mark: mark)
+    let called = try await Called.sh("set -m; (trap '' TERM; sleep \(mark)) & exit 0")
+    #expect(called.end.verdict == .done)
+    await eventually(within: .seconds(1), "all are gone") { Processes.with(mark) == [] }
+  }
+
+  /// So it has no terminal, and who reads /dev/tty hears so at once instead of waiting for its time to be over.
+  @Test func itLeadsASessionOfItsOwn() async throws {
+    let called = try await Called.sh(
+      #"read -r text </proc/$$/stat; set -- ${text##*) }; echo "{\"output\":$(($4 - $$))}""#)
+    #expect(called.lines == [.output(.integer(0))])
+  }
+
+  /// Out of reach of the session, but not able to hold the stage.
   @Test func aDaemonThatHoldsTheOutputDoesNotHoldTheStage() async throws {
     let start = ContinuousClock.now
     let called = try await Called.sh("setsid sleep 60 & echo '{\"item\":\"A1\"}'; sleep 0.1")

@@ -4,13 +4,13 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// A running command with all that it starts: one process group, which nothing of it outlives.
+/// A running command with all that it starts: one session, which nothing of it outlives.
 ///
-/// The group's leader is a *guard*: a shell that waits for the end of a pipe whose other end this process alone holds,
-/// and then kills the group. So the group dies with the worker, however that dies; PR_SET_PDEATHSIG would reach the
-/// command alone, not what it started, and would fire when the *thread* ends that started it. The guard is there before
-/// the command is, and until it is waited for at the very end, its pid names this group and no other one.
-/// What leaves the group by a session of its own is left to systemd, which ends it with the service.
+/// Beside it runs a *guard*: a shell that waits for the end of a pipe whose other end this process alone holds, and then kills
+/// the session. So it dies with the worker, however that dies; PR_SET_PDEATHSIG would reach the command alone, not
+/// what it started, and would fire when the *thread* ends that started it. Until the command is forgotten at the very
+/// end, its pid names this session and no other one.
+/// What leaves it by a session of its own (setsid) is left to systemd, which ends it with the service.
 final class CommandGroup: Sendable {
   struct Command {
     let file: String
@@ -23,14 +23,14 @@ final class CommandGroup: Sendable {
   private static let grace = TimeAmount.seconds(1)
   /// How long an empty pipe is waited for that others hold open when the command has ended.
   private static let patience = TimeAmount.milliseconds(200)
-  /// Open for as long as this process lives.
-  private static let lifeline = Result { () throws(ExecFailure) in try Spawn.Pipe() }
 
   let output: PipeReader
   let errors: PipeReader
   private let input: any Channel
   private let guardian: pid_t
-  private let program: pid_t
+  /// Held open for as long as the guard is to wait.
+  private let lifeline: Int32
+  private let session: Session
 
   private struct State {
     var isStopped = false
@@ -44,48 +44,63 @@ final class CommandGroup: Sendable {
     let guardian: pid_t
     let program: pid_t
     do {
-      for _ in 0..<3 { pipes.append(try Spawn.Pipe()) }
-      guardian = try startGuard()
+      for _ in 0..<4 { pipes.append(try Spawn.Pipe()) }
+      guardian = try startGuard(pipes[3].read)
       do {
         program = try Spawn.start(
           Spawn.Program(
             file: command.file, arguments: command.arguments, environment: command.environment,
-            directory: command.directory,
-            standard: [pipes[0].read, pipes[1].write, pipes[2].write],
-            group: guardian))
+            directory: command.directory, standard: [pipes[0].read, pipes[1].write, pipes[2].write]
+          ))
       } catch {
-        kill(-guardian, SIGKILL)
-        _ = await Spawn.end(of: guardian)
+        kill(guardian, SIGKILL)
+        Spawn.forget(guardian)
         throw error
       }
     } catch {
       for pipe in pipes { pipe.close() }
       throw error
     }
+    let name = Array("\(program)\n".utf8)
+    _ = write(pipes[3].write, name, name.count)
     offerToTheKernel(program)
-    for end in [pipes[0].read, pipes[1].write, pipes[2].write] { close(end) }
+    for end in [pipes[0].read, pipes[1].write, pipes[2].write, pipes[3].read] { close(end) }
     let loop = MultiThreadedEventLoopGroup.singleton.any()
-    do {
-      return CommandGroup(
-        guardian, program,
-        input: try await NIOPipeBootstrap(group: loop)
-          .takingOwnershipOfDescriptor(output: pipes[0].write).get(),
-        output: try await PipeReader.open(pipes[1].read, on: loop),
-        errors: try await PipeReader.open(pipes[2].read, on: loop))
-    } catch {
-      kill(-guardian, SIGKILL)
-      _ = await (Spawn.end(of: program), Spawn.end(of: guardian))
-      throw ExecFailure("cannot listen to \(command.file): \(error)")
-    }
+    return CommandGroup(
+      guardian, lifeline: pipes[3].write, Session(id: program),
+      input: try await NIOPipeBootstrap(group: loop)
+        .takingOwnershipOfDescriptor(output: pipes[0].write).get(),
+      output: try await PipeReader.open(pipes[1].read, on: loop),
+      errors: try await PipeReader.open(pipes[2].read, on: loop))
   }
 
-  private static func startGuard() throws(ExecFailure) -> pid_t {
-    // A signal that is meant for the command shall not end its guard.
-    let script = #"trap "" HUP INT QUIT TERM USR1 USR2 ALRM; read -r line || kill -9 0"#
+  /// It is there before the command, and told of it as soon as that is.
+  private static func startGuard(_ lifeline: Int32) throws(ExecFailure) -> pid_t {
+    // The session is the fourth word of proc(5)'s stat after the name, which may hold anything. Round after round, for who is
+    // killed may have started another one just before.
+    let script = """
+      trap "" HUP INT QUIT TERM USR1 USR2 ALRM
+      read -r session || exit
+      read -r line && exit
+      kill -9 -"$session"
+      round=0
+      found=1
+      while [ "$found" ] && [ $((round += 1)) -le 100 ]; do
+        found=
+        for stat in /proc/[0-9]*/stat; do
+          read -r text < "$stat" || continue
+          set -- ${text##*) }
+          [ "$4" = "$session" ] && [ "$1" != Z ] || continue
+          stat=${stat#/proc/}
+          kill -9 "${stat%/stat}"
+          found=1
+        done
+      done
+      """
     return try Spawn.start(
       Spawn.Program(
         file: "/bin/sh", arguments: ["/bin/sh", "-c", script], environment: [:], directory: nil,
-        standard: [lifeline.get().read, nil, nil], group: 0))
+        standard: [lifeline, nil, nil]))
   }
 
   /// When memory is short, the command goes before the worker does. No more than a wish: nothing depends on it.
@@ -97,11 +112,12 @@ final class CommandGroup: Sendable {
   }
 
   private init(
-    _ guardian: pid_t, _ program: pid_t, input: any Channel, output: PipeReader,
-    errors: PipeReader
+    _ guardian: pid_t, lifeline: Int32, _ session: Session, input: any Channel,
+    output: PipeReader, errors: PipeReader
   ) {
     self.guardian = guardian
-    self.program = program
+    self.lifeline = lifeline
+    self.session = session
     self.input = input
     self.output = output
     self.errors = errors
@@ -131,7 +147,7 @@ final class CommandGroup: Sendable {
   /// Waits until the command itself has ended; its pipes come to their end soon after. Call it once.
   /// - Returns: what waitpid(2) says of it.
   func ended() async -> Int32 {
-    let status = await Spawn.end(of: program)
+    let status = await Spawn.end(of: session.id)
     try? await input.close()
     // Nobody wants what a command says that was told to stop.
     let patience = state.withLock { $0.isStopped } ? .zero : Self.patience
@@ -140,17 +156,22 @@ final class CommandGroup: Sendable {
     return status
   }
 
-  /// Kills what is left of the group, and forgets it. Call it once, after `ended`.
+  /// Kills what is left of the session, and forgets it. Call it once, after `ended`.
   func sweep() async {
-    signal(SIGKILL)
-    state.withLock { $0.isOver = true }
-    _ = await Spawn.end(of: guardian)
+    state.withLock { state in
+      session.end()
+      state.isOver = true
+    }
+    kill(guardian, SIGKILL)
+    close(lifeline)
+    Spawn.forget(guardian)
+    Spawn.forget(session.id)
     await output.close()
     await errors.close()
   }
 
   private func signal(_ number: Int32) {
     // Under the lock: never to a pid that may be another's by now.
-    state.withLock { if !$0.isOver { kill(-guardian, number) } }
+    state.withLock { if !$0.isOver { session.send(number) } }
   }
 }

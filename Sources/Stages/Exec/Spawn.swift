@@ -42,8 +42,6 @@ enum Spawn {
     var directory: String?
     /// The descriptors that become 0, 1 and 2; /dev/null for nil. It inherits no other.
     var standard: [Int32?]
-    /// The group that it joins; 0 for one of its own.
-    var group: pid_t
   }
 
   /// glibc has it since 2.34. Without it a descriptor that some library opened without O_CLOEXEC is inherited.
@@ -53,6 +51,11 @@ enum Spawn {
       to: (@convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32).self)
   }
 
+  /// POSIX_SPAWN_SETSID of glibc since 2.26, shown with _GNU_SOURCE only.
+  private static let setSession: Int32 = 0x80
+
+  /// Starts a program as the leader of a session of its own.
+  /// - Returns: its pid, which is the session's and its first group's id as well.
   static func start(_ program: Program) throws(ExecFailure) -> pid_t {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -76,9 +79,8 @@ enum Spawn {
     sigfillset(&all)
     posix_spawnattr_setsigmask(&attributes, &none)
     posix_spawnattr_setsigdefault(&attributes, &all)
-    posix_spawnattr_setpgroup(&attributes, program.group)
     posix_spawnattr_setflags(
-      &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+      &attributes, Int16(setSession | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
     let words = program.arguments.map { strdup($0) }
     let values = program.environment.map { strdup("\($0)=\($1)") }
     defer { for text in words + values { free(text) } }
@@ -89,19 +91,25 @@ enum Spawn {
     return pid
   }
 
-  /// Waits for the end of a program and lets the kernel forget it.
-  /// - Returns: what waitpid(2) says of its end.
+  /// Waits for the end of a program. It stays a zombie until `forget`: its pid means nothing else so long.
+  /// - Returns: its end, as waitpid(2) would say it.
   static func end(of pid: pid_t) async -> Int32 {
     await withCheckedContinuation { continuation in
       // A thread that sleeps in the kernel: the threads that run tasks are few.
       let thread = Thread {
-        var status: Int32 = 0
-        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
-        continuation.resume(returning: status)
+        var info = siginfo_t()
+        while waitid(P_PID, id_t(pid), &info, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+        let status = info._sifields._sigchld.si_status
+        continuation.resume(returning: info.si_code == Int32(CLD_EXITED) ? status << 8 : status)
       }
       thread.stackSize = 1 << 17
       thread.start()
     }
+  }
+
+  /// Lets the kernel forget a program that was killed or has ended.
+  static func forget(_ pid: pid_t) {
+    while waitpid(pid, nil, 0) < 0, errno == EINTR {}
   }
 
   private static func failure(_ what: String, _ code: Int32) -> ExecFailure {
