@@ -129,10 +129,25 @@ import Testing
       }
     }
     try await Endpoint.with { _ in
-      .init(status: 429)
+      .init(status: 503)
     } use: { _, url in
       let end = try await Called.post(url).end
       #expect(end.busyMilliseconds == nil)
+    }
+  }
+
+  /// A service that says no more than "too many" is not asked by everybody again at once.
+  @Test(arguments: [[], [("retry-after", "soon")]] as [[(String, String)]])
+  func tooManyRequestsWithoutATimeCloseTheGate(_ headers: [(String, String)]) async throws {
+    try await Endpoint.with { _ in
+      .init(status: 429, headers: headers)
+    } use: { _, url in
+      let end = try await Called.post(url).end
+      #expect(end.busyMilliseconds == 10_000)
+      guard case .retry(_, nil) = end.verdict else {
+        Issue.record("\(end)")
+        return
+      }
     }
   }
 

@@ -83,7 +83,7 @@ import Testing
     (#"{"item":"A1","error":"x","retry":"no"}"#, "line 1 of standard output has a retry that is"),
     (
       #"{"item":"B9"}"#,
-      #"line 1 of standard output is about item "B9", which was not handed over: {"item":"B9"}"#
+      #"line 1 of standard output is about item "B9", which was not handed over: `items` names what is still to do: {"item":"B9"}"#
     ),
     (
       "{\"item\":\"A1\"}\n{\"item\":\"A1\",\"error\":\"x\"}",

@@ -98,12 +98,15 @@ import Worker
     }
   }
 
-  @Test func aBusyServiceClosesTheGateForEveryone() async throws {
+  @Test(arguments: [(503, [("Retry-After", "60")]), (429, [])] as [(Int, [(String, String)])])
+  func aBusyServiceClosesTheGateForEveryone(
+    _ status: Int, _ headers: [(String, String)]
+  ) async throws {
     try await run(.batch, retries: 0, until: "failed") { _ in
-      .init(status: 503, headers: [("Retry-After", "60")])
+      .init(status: status, headers: headers)
     } _: { harness, _ in
       let reason = try await harness.field("gate:api", "reason")
-      #expect(reason == "503 from demo:extraction")
+      #expect(reason == "\(status) from demo:extraction")
     }
   }
 

@@ -22,6 +22,10 @@ public struct HTTPHandler: StageHandler {
   /// The status of an answer is known before its body, and says the most.
   private static let errorBodyPatience = Duration.seconds(2)
 
+  /// How long a 429 that does not say it closes the gate: long enough that its rate sinks far below the interval, short
+  /// enough to find out soon when the service serves again.
+  private static let unknownBusyMilliseconds = 10_000
+
   /// For all stages, and as long as the process lives, as `HTTPClient.shared`: that one follows redirects.
   private static let client: HTTPClient = {
     var settings = HTTPClient.Configuration(redirectConfiguration: .disallow)
@@ -38,7 +42,7 @@ public struct HTTPHandler: StageHandler {
   private let limits: Limits
 
   /// - Parameters:
-  ///   - gate: asked before each request; closed when the endpoint asks for it (429 or 503 with `Retry-After`).
+  ///   - gate: asked before each request; closed when the endpoint asks for it (429, or 503 with `Retry-After`).
   ///   - retries: those of the stage's `RetryPolicy`.
   /// - Throws: `StagesError` when a setting is not of its form.
   public init(
@@ -181,7 +185,8 @@ public struct HTTPHandler: StageHandler {
       .flatMap { RetryAfter.milliseconds($0) }
     return HandlerEnd(
       verdict: .retry(text, afterMilliseconds: after), status: status,
-      busyMilliseconds: status == 429 || status == 503 ? after : nil)
+      busyMilliseconds: status == 429
+        ? after ?? Self.unknownBusyMilliseconds : status == 503 ? after : nil)
   }
 
   /// Enough of an error's body to see what it is about. What follows, or does not come, is not waited for.

@@ -3,11 +3,13 @@ import Foundation
 /// The `Retry-After` header, RFC 9110 section 10.2.3.
 enum RetryAfter {
   /// Milliseconds from `now`, or nil for a text that is neither seconds nor an HTTP-date. A date that
-  /// has passed is 0.
+  /// has passed is 0. A fraction, which some services send, is rounded up.
   static func milliseconds(_ header: String, now: Date = .now) -> Int? {
     let text = header.trimmingCharacters(in: .whitespaces)
-    if let seconds = Int(text) {
-      return seconds < 0 ? nil : min(seconds, maximumSeconds) * 1_000
+    // As a Double: more digits than an Int has are a long time, not a header that cannot be read.
+    if text.wholeMatch(of: /\+?[0-9]+(\.[0-9]+)?/) != nil {
+      let seconds = Double(text) ?? .infinity
+      return Int(min(seconds.rounded(.up), Double(maximumSeconds))) * 1_000
     }
     let formatter = DateFormatter()
     formatter.locale = Locale(identifier: "en_US_POSIX")

@@ -14,7 +14,7 @@ public struct HandlerEnd: Sendable, Equatable {
   public var status: Int?
   /// The last KiB of a command's standard error.
   public var errorTail: String
-  /// For how long the handler asks everybody to leave it alone (a 429 or 503 with `Retry-After`).
+  /// For how long the handler asks everybody to leave it alone (a 429, or a 503 with `Retry-After`).
   public var busyMilliseconds: Int?
 
   public init(

@@ -133,7 +133,10 @@ struct HandlerOutput {
       hasOutput = true
     case .item(let id, _), .retry(let id, _):
       guard items.contains(id) else {
-        throw Refusal(text: "is about item \"\(id.printable(80))\", which was not handed over")
+        throw Refusal(
+          text:
+            "is about item \"\(id.printable(80))\", which was not handed over: `items` names what "
+            + "is still to do")
       }
       guard reported.insert(id).inserted else {
         throw Refusal(text: "is the second about item \"\(id.printable(80))\"")
