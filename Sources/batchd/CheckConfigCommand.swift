@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Foundation
+internal import Pipeline
 
 /// `batchd check-config [FILE]`: every problem of a configuration, or the configuration in effect.
 struct CheckConfigCommand: AsyncParsableCommand {
@@ -41,6 +42,15 @@ struct CheckConfigCommand: AsyncParsableCommand {
         _ = try password?.read()
       } catch {
         problems.append("no password for \(owner): \(error.message)")
+      }
+    }
+    for (name, pipeline) in configuration.pipelines.sorted(by: { $0.key < $1.key }) {
+      for (stage, settings) in pipeline.stages.sorted(by: { $0.key < $1.key }) {
+        do throws(ConfigurationError) {
+          _ = try settings.secret?.read()
+        } catch {
+          problems.append("pipelines.\(name).\(stage.rawValue): no secret: \(error.message)")
+        }
       }
     }
     return problems

@@ -46,6 +46,13 @@ extension Configuration {
   ) {
     // A stage that only inherits what is wrong with [retry] is not wrong itself.
     if stage.retry != retry { checkRetry(stage.retry, at: path, &reader) }
+    // Nor one that only inherits what is wrong with [limits].
+    if stage.outputBytes > limits.batchOutputBytes, stage.outputBytes != limits.outputBytes {
+      reader.report(
+        between: [path + ["output_bytes"], ["limits", "batch_output_bytes"]],
+        "output_bytes (\(stage.outputBytes)) must not be over limits.batch_output_bytes "
+          + "(\(limits.batchOutputBytes)): one output is part of what its batch may have")
+    }
     if stage.onDrain == .finish && worker.drainMilliseconds == 0 {
       reader.report(
         path + ["on_drain"],

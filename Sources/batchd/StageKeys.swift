@@ -1,4 +1,5 @@
 internal import Pipeline
+internal import Stages
 
 /// The keys of `[pipelines.NAME.STAGE]`, which depend on its handler.
 extension Configuration.StageSettings {
@@ -46,6 +47,9 @@ extension Configuration.StageSettings {
     [.optional("gate", \.gate), .choice("feed", \.feed)]
   }
 
+  /// What a command is told of its batch: a worker refuses to start with names of these.
+  private static let ownVariables = "BATCHD_"
+
   private static var execKeys: [Key] {
     [
       .command("command", \.command),
@@ -54,28 +58,23 @@ extension Configuration.StageSettings {
         if !SecretSource.isVariableName(name) {
           return "\(name) is not the name of a variable (A-Z a-z 0-9 _)"
         }
+        if name.hasPrefix(ownVariables) { return "\(name) is batchd's own: choose another name" }
         return value.contains("\0") ? "\(name) holds a NUL character" : nil
       },
       .names("pass_environment", \.passEnvironment) { name in
-        SecretSource.isVariableName(name)
-          ? nil : "must hold names of variables (A-Z a-z 0-9 _), not values"
+        if !SecretSource.isVariableName(name) {
+          return "must hold names of variables (A-Z a-z 0-9 _), not values"
+        }
+        return name.hasPrefix(ownVariables)
+          ? "\(name) is batchd's own: every command is given it as it is for its batch" : nil
       },
     ]
   }
 
   private static var httpKeys: [Key] {
     [
-      .string("url", \.url) { url in
-        url.wholeMatch(of: /https?:\/\/[^\s\/?#@]+([\/?][^\s#]*)?/) == nil
-          ? "must be http://HOST/PATH or https://HOST/PATH, without a user" : nil
-      },
-      .texts("headers", \.headers) { name, value in
-        guard name.wholeMatch(of: /[A-Za-z0-9!#$%&'*+.^_`|~-]+/) != nil else {
-          return "\(name) is not the name of a header"
-        }
-        return value.utf8.contains { $0 < 0x20 && $0 != 9 || $0 == 0x7F }
-          ? "\(name) holds a control character" : nil
-      },
+      .string("url", \.url, check: HTTPConfiguration.mistake(inURL:)),
+      .texts("headers", \.headers, check: HTTPConfiguration.mistake(inHeader:value:)),
     ] + ConfigurationKey.secret("secret", \.secret)
   }
 }

@@ -43,6 +43,10 @@ struct CheckConfigTests {
       token_file = "token"
       [accounts.globex]
       token_file = "none"
+      [pipelines.hooks.extraction]
+      handler = "http"
+      url = "http://h/"
+      secret_file = "gone"
       """, to: "config.toml")
     let result = try checkConfig(file)
     #expect(result.status == 0)
@@ -56,6 +60,7 @@ struct CheckConfigTests {
       result.errors == """
         warning: no token for account globex: file \(folder.path)/none: No such file or directory
         warning: no password for Redis: file \(folder.path)/nowhere: No such file or directory
+        warning: pipelines.hooks.extraction: no secret: file \(folder.path)/gone: No such file or directory
 
         """)
   }

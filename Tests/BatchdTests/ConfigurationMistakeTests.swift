@@ -137,6 +137,34 @@ struct ConfigurationMistakeTests {
       "[pipelines.a.setup]\nhandler = \"http\"\nurl = \"http://h\"\nheaders = { \"A B\" = \"\" }",
       "4: pipelines.a.setup.headers: A B is not the name of a header"),
     Mistake(
+      "[pipelines.a.setup]\nhandler = \"exec\"\ncommand = [\"ls\"]\nenvironment = { BATCHD_RUN = \"1\" }",
+      "4: pipelines.a.setup.environment: BATCHD_RUN is batchd's own: choose another name"
+    ),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"exec\"\ncommand = [\"ls\"]\npass_environment = [\"BATCHD_X\"]",
+      "4: pipelines.a.setup.pass_environment: BATCHD_X is batchd's own: every command is given it as it is for its batch"
+    ),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"http\"\nurl = \"http://h:99999/\"",
+      "3: pipelines.a.setup.url: must have a port of 1 to 65535"
+    ),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"http\"\nurl = \"http://h:8x/\"",
+      "3: pipelines.a.setup.url: must be http://HOST/PATH or https://HOST/PATH, without a user"
+    ),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"http\"\nurl = \"http://[h/\"",
+      "3: pipelines.a.setup.url: must be http://HOST/PATH or https://HOST/PATH, without a user"
+    ),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"http\"\nurl = \"http://h\"\nheaders = { Content-Type = \"x\" }",
+      "4: pipelines.a.setup.headers: Content-Type is set by batchd itself"
+    ),
+    Mistake(
+      "[pipelines.a.setup]\nhandler = \"http\"\nurl = \"http://h\"\nheaders = { A = \"x\\ty\" }",
+      "4: pipelines.a.setup.headers: A holds a control character"
+    ),
+    Mistake(
       "[gates.api]\ninterval_ms = 0",
       "2: gates.api.interval_ms: must be an integer from 1 to 3600000 (milliseconds), not 0"),
     Mistake(
@@ -229,6 +257,10 @@ struct ConfigurationMistakeTests {
 
   /// Values that are right alone and wrong together.
   static let rules = [
+    Mistake(
+      "[limits]\nbatch_output_bytes = 2000000\n[pipelines.a.setup]\nhandler = \"exec\"\ncommand = [\"ls\"]\noutput_bytes = 3000000",
+      "6: pipelines.a.setup.output_bytes: output_bytes (3000000) must not be over limits.batch_output_bytes (2000000): one output is part of what its batch may have"
+    ),
     Mistake(
       "[pipelines.a.setup]\nhandler = \"pass\"\n[pipelines.b.setup]\nhandler = \"pass\"",
       " default_pipeline: say which pipeline an entry means that names none: a, b"),

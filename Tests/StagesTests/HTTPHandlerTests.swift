@@ -278,6 +278,8 @@ import Testing
     }
     #expect(refusal { $0.headers = ["A B": ""] }?.contains("name of a header") == true)
     #expect(refusal { $0.headers = ["A": "x\r\nB: y"] }?.contains("control character") == true)
+    #expect(refusal { $0.url = "http://a:65536/" }?.contains("port of 1 to 65535") == true)
+    #expect(refusal { $0.headers = ["A": "x\ty"] }?.contains("control character") == true)
     #expect(refusal { $0.headers = ["Content-Type": "x"] }?.contains("batchd itself") == true)
     #expect(refusal { $0.signingSecret = "" }?.contains("secret is empty") == true)
     #expect(refusal { $0.totalBytes = 0 }?.contains("above 0") == true)

@@ -19,23 +19,40 @@ public struct HTTPConfiguration: Sendable {
     "idempotency-key", "batchd-fence", "x-batchd-signature",
   ]
 
+  /// What is wrong with a url, as it goes on after the name of the setting; nil when it can be called.
+  public static func mistake(inURL url: String) -> String? {
+    let parts = URLComponents(string: url)
+    guard let parts, ["http", "https"].contains(parts.scheme ?? ""), parts.host?.isEmpty == false,
+      parts.user == nil, parts.fragment == nil, !url.contains(where: \.isWhitespace)
+    else { return "must be http://HOST/PATH or https://HOST/PATH, without a user" }
+    // Foundation reads any number, and the sockets below only those.
+    guard parts.port.map({ (1...65_535).contains($0) }) ?? true else {
+      return "must have a port of 1 to 65535"
+    }
+    return nil
+  }
+
+  /// What is wrong with a header, which the text names; nil when it can be sent.
+  public static func mistake(inHeader name: String, value: String) -> String? {
+    guard name.wholeMatch(of: /[!#$%&'*+.^_`|~0-9A-Za-z-]+/) != nil else {
+      return "\(name.printable(40)) is not the name of a header"
+    }
+    if own.contains(name.lowercased()) { return "\(name) is set by batchd itself" }
+    return value.unicodeScalars.contains { $0.value < 32 || $0.value == 127 }
+      ? "\(name) holds a control character" : nil
+  }
+
   func validate() throws(StagesError) {
     func require(_ condition: Bool, _ message: String) throws(StagesError) {
       if !condition { throw StagesError(.configuration, "http: \(message)") }
     }
-    let parts = URLComponents(string: url)
-    try require(
-      ["http", "https"].contains(parts?.scheme ?? "") && parts?.host?.isEmpty == false
-        && parts?.user == nil && parts?.fragment == nil,
-      "url must be an http or https address without a user, as https://example.com/detect")
-    for name in headers.keys.sorted() {
-      try require(
-        name.wholeMatch(of: /[!#$%&'*+.^_`|~0-9A-Za-z-]+/) != nil,
-        "'\(name.printable(40))' cannot be the name of a header")
-      try require(!Self.own.contains(name.lowercased()), "header \(name) is set by batchd itself")
-      try require(
-        !(headers[name] ?? "").unicodeScalars.contains { $0.value < 32 || $0.value == 127 },
-        "header \(name) has a control character in its value")
+    if let mistake = Self.mistake(inURL: url) {
+      throw StagesError(.configuration, "http: url \(mistake)")
+    }
+    for (name, value) in headers.sorted(by: { $0.key < $1.key }) {
+      if let mistake = Self.mistake(inHeader: name, value: value) {
+        throw StagesError(.configuration, "http: header \(mistake)")
+      }
     }
     try require(signingSecret?.isEmpty != true, "the signing secret is empty")
     try require(totalBytes > 0, "total_bytes must be above 0, not \(totalBytes)")
