@@ -73,9 +73,10 @@ struct HistoryCommand: AsyncParsableCommand {
 
   func run() async throws {
     let settings = try Configuration(file: config).store
-    if settings.url == nil, !FileManager.default.fileExists(atPath: settings.path) {
+    if settings.url == nil, Self.isVoid(settings.path) {
       throw CommandError(
-        .noInput, "there is no \(settings.path): no worker of this configuration has run yet")
+        .noInput,
+        "there is no store at \(settings.path): no worker of this configuration has run yet")
     }
     let store = try await settings.open(makesTables: false)
     let runs = try await store.history(
@@ -88,6 +89,16 @@ struct HistoryCommand: AsyncParsableCommand {
     } else {
       for line in lines(runs) { print(line) }
     }
+  }
+
+  /// Whether there is no store in the file. SQLite takes an empty one for a database, and would make its tables in it.
+  private static func isVoid(_ path: String) -> Bool {
+    let file = URL(filePath: path).resolvingSymlinksInPath().path
+    let attributes = try? FileManager.default.attributesOfItem(atPath: file)
+    // What cannot be looked at is for SQLite to name.
+    guard let attributes else { return !FileManager.default.fileExists(atPath: file) }
+    return attributes[.type] as? FileAttributeType == .typeRegular
+      && (attributes[.size] as? NSNumber)?.int64Value == 0
   }
 
   private func lines(_ runs: [EndedBatch]) -> [String] {
@@ -108,7 +119,7 @@ struct HistoryCommand: AsyncParsableCommand {
     if batch != nil {
       for run in runs {
         for (item, error) in run.itemErrors.sorted(by: { $0.key < $1.key }) {
-          lines.append("run \(run.run), item \(item): \(error)")
+          lines.append(StyledLine("run \(run.run), item \(item): \(error)").plainText)
         }
       }
     }

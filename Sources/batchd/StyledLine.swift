@@ -50,6 +50,9 @@ struct StyledLine: Equatable, ExpressibleByStringInterpolation {
     return isCut ? text + "…" : text
   }
 
+  /// As it goes into a file or a pipe: whole and without colors.
+  var plainText: String { text(width: nil, hasColor: false) }
+
   /// Errors quote what services answered: a control character must not reach the terminal.
   private static func harmless(_ text: String) -> String {
     let isControl = { (scalar: Unicode.Scalar) in

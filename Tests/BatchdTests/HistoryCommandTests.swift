@@ -36,9 +36,14 @@ import Testing
   @Test func itTellsWhatBecameOfBatches() async throws {
     let absent = try await history()
     #expect(absent.status == 66 && absent.complaint.contains("no worker of this configuration"))
+    try folder.write("", to: "store.sqlite")
+    let empty = try await history()
+    #expect(empty.status == 66 && empty.complaint == absent.complaint)
+    let left = try Data(contentsOf: URL(filePath: "\(folder.path)/store.sqlite"))
+    #expect(left.isEmpty, "who looks makes no tables")
     let store = try await SQLiteStore(path: "\(folder.path)/store.sqlite")
     try await store.record([
-      Self.ended("a", status: "failed", day: 0, errors: ["x_y": "gone"]),
+      Self.ended("a", status: "failed", day: 0, errors: ["x_y": "go\u{1B}[31mne"]),
       Self.ended("a", run: 2, status: "completed", day: 1),
       Self.ended("b", status: "cancelled", day: 2),
     ])
@@ -52,12 +57,12 @@ import Testing
     #expect(all.lines[3].contains("failed") && all.lines[3].contains("2/3"))
     #expect(all.lines[3].contains("12s"))
     let one = try await history("a")
-    #expect(one.lines.last == "run 1, item x_y: gone")
+    #expect(one.lines.last == "run 1, item x_y: go [31mne")
     let failed = try await history("--status", "failed", "--json")
     let runs = try JSON(parsing: Array(failed.output.utf8)).array
     #expect(runs?.count == 1)
     #expect(runs?[0]["failed_items"] == .integer(1) && runs?[0]["batch"] == .string("a"))
-    #expect(runs?[0]["errors"]?["x_y"] == .string("gone"), "the item's id is as it was")
+    #expect(runs?[0]["errors"]?["x_y"] == .string("go\u{1B}[31mne"), "the item's id is as it was")
     #expect(try await history("--since", "2026-11-03").lines.count == 2)
     #expect(
       try await history("--before", "2026-11-02T00:00:00Z", "--limit", "1").lines.last
