@@ -116,7 +116,8 @@ final class JobRunner: Sendable {
       let context = StageContext(
         runner: self, claim: claim, held: held, items: Set(job.items.map(\.id)))
       let output = try await definition.handler.run(job, context)
-      return held.ended() ? verdict(try bounded(output, definition.outputBytes), held) : nil
+      return held.ended()
+        ? verdict(try OutputBound(bytes: definition.outputBytes).bounded(output), held) : nil
     } catch {
       return held.ended() ? verdict(error, definition, held) : nil
     }
@@ -127,12 +128,6 @@ final class JobRunner: Sendable {
     if held.join({ state.takeSlots(held.list, most: 1) == 1 }) {
       state.endSuspect(looksForMore: true)
     }
-  }
-
-  private func bounded(_ output: JSON?, _ limit: Int) throws -> JSON? {
-    guard let output, output.bytes.count > limit else { return output }
-    throw StageError.permanent(
-      "the stage's output has \(output.bytes.count) bytes, the limit is \(limit) (output_bytes)")
   }
 
   private func verdict(_ output: JSON?, _ held: HeldLease) -> Verdict {

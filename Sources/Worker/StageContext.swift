@@ -111,14 +111,10 @@ public struct StageContext: Sendable {
     }
   }
 
-  /// An output over the limit fails its item: what is too large to keep must not pass for done.
   private func bounded(_ results: [String: ItemResult]) -> [String: ItemResult] {
     guard let limit = runner.definitions[claim.list]?.outputBytes else { return results }
-    return results.mapValues { result in
-      guard case .done(let output) = result, output.bytes.count > limit else { return result }
-      return .failed(
-        "its output has \(output.bytes.count) bytes, the limit is \(limit) (output_bytes)")
-    }
+    let bound = OutputBound(bytes: limit)
+    return results.mapValues { bound.bounded($0) }
   }
 
   /// Waits for a permission of the gate `name` to send one request now. Ask before *every* request.

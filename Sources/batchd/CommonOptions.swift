@@ -24,14 +24,17 @@ struct CommonOptions: ParsableArguments {
   @Flag(help: "Answer in JSON.")
   var json = false
 
+  /// The file that counts: the named one, else the usual one if it is there.
+  static func file(
+    _ config: String?, otherwise usual: String = Configuration.standardPath
+  ) -> String? {
+    config ?? (FileManager.default.fileExists(atPath: usual) ? usual : nil)
+  }
+
   /// Reads the file, if there is one; then the overrides count.
   func configuration() throws -> Configuration {
     var configuration = Configuration()
-    if let config {
-      configuration = try Configuration(file: config)
-    } else if FileManager.default.fileExists(atPath: Configuration.standardPath) {
-      configuration = try Configuration(file: Configuration.standardPath)
-    }
+    if let file = Self.file(config) { configuration = try Configuration(file: file) }
     if let redis {
       configuration.redis.url = redis
       // The file's password is for the file's Redis: never send it to another one.

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Coordination
 internal import Foundation
+internal import Pipeline
 internal import Queue
 
 /// `batchd gate`: a rate limit, for handlers that send requests of their own.
@@ -37,6 +38,21 @@ struct GateOptions: ParsableArguments {
 
   private static let environment = ProcessInfo.processInfo.environment
 
+  func validate() throws {
+    // It becomes part of a key in Redis.
+    if let account, !Identifier.isValid(account) {
+      throw ValidationError("--account must be \(Identifier.rule)")
+    }
+  }
+
+  /// The batch and the fence of the handler around this command; empty without one, and under `batchd try`, whose
+  /// handler holds no lease that could be lost.
+  private static var holder: (batch: String, fence: String) {
+    let fence = environment["BATCHD_FENCE"] ?? ""
+    if fence == Trial.fence.description { return ("", "") }
+    return (environment["BATCHD_BATCH"] ?? "", fence)
+  }
+
   /// The key of the gate in Redis, as `batchd:gate:NAME` has it.
   func key(_ configuration: Configuration) throws -> String {
     guard let settings = configuration.gates[name] else {
@@ -58,13 +74,14 @@ struct GateOptions: ParsableArguments {
     common.config = common.config ?? Self.environment["BATCHD_CONFIG"]
     let configuration = try common.configuration()
     let key = try key(configuration)
+    let holder = Self.holder
     let control = try await common.connect(configuration)
     return Gate(
       key, intervalMilliseconds: configuration.gates[name]?.intervalMilliseconds ?? 1_000,
       marginMilliseconds: max(
         configuration.worker.gateMarginMilliseconds, Self.marginMilliseconds),
       patienceMilliseconds: Self.patienceMilliseconds,
-      batch: Self.environment["BATCHD_BATCH"] ?? "", fence: Self.environment["BATCHD_FENCE"] ?? "",
+      batch: holder.batch, fence: holder.fence,
       line: GateLine(), clockKnownSince: { .now - .seconds(86_400) },
       call: { try await control.callUnderEpoch($0, $1) })
   }

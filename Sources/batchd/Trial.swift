@@ -3,6 +3,7 @@ internal import Logging
 internal import Pipeline
 internal import Stages
 internal import Synchronization
+internal import Worker
 
 /// One run of a handler outside of any queue, shown as it happens.
 struct Trial: Sendable {
@@ -11,10 +12,14 @@ struct Trial: Sendable {
     case endpoint(HTTPHandler)
   }
 
+  /// Of no batch: who is given it asks gates as a caller without one.
+  static let fence = Fence(epoch: 0, counter: 0)
+
   private let handler: Handler
   private let name: String
   private let settings: Configuration.StageSettings
   private let isJSON: Bool
+  private var bound: OutputBound { OutputBound(bytes: settings.outputBytes) }
 
   /// - Parameter file: what the handler is told to be its configuration.
   /// - Throws: `CommandError` for a stage whose handler is part of batchd.
@@ -42,43 +47,72 @@ struct Trial: Sendable {
   }
 
   /// Calls the handler: once, or once for each item as the stage's `feed` says.
-  /// - Returns: the first verdict that is not the best one.
+  /// - Returns: what a worker would make of it all.
   func run(_ job: StageJob, inputs: JSON) async throws -> HandlerEnd.Verdict {
-    var verdict = HandlerEnd.Verdict.done
-    let jobs =
-      settings.feed == .item && !job.items.isEmpty ? job.items.map { job.only($0) } : [job]
-    for job in jobs {
-      let end = try await call(HandlerCall(job, inputs: HandlerInputs(inputs)))
-      if verdict == .done { verdict = end.verdict }
+    let inputs = HandlerInputs(inputs)
+    var tally = TrialTally(itemCount: job.items.count, bound: bound)
+    guard settings.feed == .item, !job.items.isEmpty else {
+      return try await call(HandlerCall(job, inputs: inputs)) { lines, end in
+        for line in lines { tally.take(line) }
+        return (tally.verdict(end), tally.failedCount)
+      }
     }
-    return verdict
+    for item in job.items {
+      _ = try await call(HandlerCall(job.only(item), inputs: inputs)) { lines, end in
+        let line = TrialTally.line(of: item, lines, end, bound)
+        tally.take(line)
+        return (Self.fate(line, end), 0)
+      }
+    }
+    if !isJSON, job.items.count > 1 {
+      show("all    \(consequence(of: tally.verdict(), failed: tally.failedCount))")
+    }
+    return tally.verdict()
   }
 
-  private func call(_ call: HandlerCall) async throws -> HandlerEnd {
+  /// What becomes of an item that was handed over alone.
+  private static func fate(
+    _ line: HandlerLine, _ end: HandlerEnd.Verdict
+  ) -> HandlerEnd.Verdict {
+    switch line {
+    case .item(_, .failed(let error)): .permanent(error)
+    // The end knows for how long, a line does not.
+    case .retry(_, let error): end == .done ? .retry(error) : end
+    case .item, .output: .done
+    }
+  }
+
+  /// - Parameter judge: what follows from the lines and the end, and how many items failed for good beside it.
+  private func call(
+    _ call: HandlerCall,
+    judge: ([HandlerLine], HandlerEnd.Verdict) -> (HandlerEnd.Verdict, Int)
+  ) async throws -> HandlerEnd.Verdict {
     let start = ContinuousClock.now
     let input = try await call.bytes()
     if !isJSON {
-      print("run    \(name)")
-      print("in     \(String(decoding: input.prefix(4_096), as: UTF8.self).trimmed)")
-      if input.count > 4_096 { print("       … \(input.count) bytes") }
+      show("run    \(name)")
+      show("in     \(String(decoding: input.prefix(4_096), as: UTF8.self).trimmed)")
+      if input.count > 4_096 { show("       … \(input.count) bytes") }
     }
     let errors = ErrorLines(shows: !isJSON)
     let lines = Mutex<[HandlerLine]>([])
     let end = try await bounded {
       try await answer(call, errors) { some in
         lines.withLock { $0 += some }
-        if !isJSON { for line in some { print(Self.text(of: line)) } }
+        if !isJSON { for line in some { show(text(of: line)) } }
       }
     }
     let seconds = String(
       format: "%.3f s", Double((ContinuousClock.now - start) / .milliseconds(1)) / 1_000)
+    let (verdict, failed) = judge(lines.withLock { $0 }, end.verdict)
     if isJSON {
-      try show(input, lines.withLock { $0 }, errors.text, end)
+      try answer(
+        input, lines.withLock { $0 }, errors.text, end.status, verdict: verdict, failed: failed)
     } else {
-      print("end    \(Self.status(of: end, settings.handler))in \(seconds)")
-      print("       \(consequence(of: end.verdict))")
+      show("end    \(Self.status(of: end, settings.handler))in \(seconds)")
+      show("       \(consequence(of: verdict, failed: failed))")
     }
-    return end
+    return verdict
   }
 
   private func answer(
@@ -114,11 +148,14 @@ struct Trial: Sendable {
 
   // MARK: What a person reads
 
-  private static func text(of line: HandlerLine) -> String {
+  private func text(of line: HandlerLine) -> String {
     func text(_ json: JSON) -> String { String(decoding: json.bytes, as: UTF8.self) }
     switch line {
-    case .item(let id, .done(let output)): return "out    item \(id) done: \(text(output))"
-    case .item(let id, .failed(let error)): return "out    item \(id) failed for good: \(error)"
+    case .item(let id, let result):
+      switch bound.bounded(result) {
+      case .done(let output): return "out    item \(id) done: \(text(output))"
+      case .failed(let error): return "out    item \(id) failed for good: \(error)"
+      }
     case .retry(let id, let error): return "out    item \(id) failed, to be tried again: \(error)"
     case .output(let output): return "out    the stage's output: \(text(output))"
     }
@@ -131,8 +168,9 @@ struct Trial: Sendable {
     return handler == .exec ? "exit code \(status) " : "status \(status) "
   }
 
-  private func consequence(of verdict: HandlerEnd.Verdict) -> String {
+  private func consequence(of verdict: HandlerEnd.Verdict, failed: Int) -> String {
     switch verdict {
+    case .done where failed > 0: "done: \(Self.warning(failed))"
     case .done: "done: items that were not reported count as done"
     case .retry(let reason, let delay):
       "a worker would try again, up to \(settings.retry.retries) times"
@@ -141,23 +179,31 @@ struct Trial: Sendable {
     }
   }
 
-  private func show(
-    _ input: [UInt8], _ lines: [HandlerLine], _ errors: String, _ end: HandlerEnd
+  private static func warning(_ failed: Int) -> String {
+    "\(Wording.count(failed, "item", "items")) failed for good: ends completed_with_errors"
+  }
+
+  private func answer(
+    _ input: [UInt8], _ lines: [HandlerLine], _ errors: String, _ status: Int?,
+    verdict: HandlerEnd.Verdict, failed: Int
   ) throws {
     let (verdict, reason): (String, JSON) =
-      switch end.verdict {
-      case .done: ("done", .null)
+      switch verdict {
+      case .done: ("done", failed > 0 ? .string(Self.warning(failed)) : .null)
       case .retry(let reason, _): ("retry", .string(reason))
       case .permanent(let reason): ("permanent", .string(reason))
       }
     let object = JSON.object([
       "input": try JSON(parsing: input), "lines": .array(lines.map(\.json)),
       "stderr": .string(errors), "verdict": .string(verdict), "reason": reason,
-      "status": end.status.map { .integer(Int64($0)) } ?? .null,
+      "status": status.map { .integer(Int64($0)) } ?? .null,
     ])
     print(String(decoding: object.bytes, as: UTF8.self))
   }
 }
+
+/// One line to a terminal, whose control characters are no business of a handler.
+private func show(_ line: String) { print(StyledLine(line).plainText) }
 
 /// What a command writes to its standard error, shown at once.
 private struct ErrorLines: LogHandler {
@@ -181,7 +227,7 @@ private struct ErrorLines: LogHandler {
 
   func log(event: LogEvent) {
     lines.text.withLock { $0 += "\(event.message)\n" }
-    if shows { print("err    \(event.message)") }
+    if shows { show("err    \(event.message)") }
   }
 }
 

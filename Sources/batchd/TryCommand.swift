@@ -11,8 +11,8 @@ struct TryCommand: AsyncParsableCommand {
     abstract: "Run the handler of one stage on items given here, and show what it does.",
     discussion: """
       The command or endpoint is called just as a worker calls it, with the same environment, \
-      directory and limits; Redis, gates and the results store are left alone. Shows what it is \
-      handed, each line that it answers, what it writes to its standard error, and what a worker \
+      directory and limits; the queue, the stage's gate and the results store are left alone. Gates \
+      that the handler itself asks (batchd gate) are asked. Shows what it is handed, each line that it answers, what it writes to its standard error, and what a worker \
       would make of it.
 
         batchd try thumbs.extraction --item A1 --item A2
@@ -57,9 +57,12 @@ struct TryCommand: AsyncParsableCommand {
   func run() async throws {
     let configuration = try common.configuration()
     let (job, settings) = try job(configuration)
-    let file = common.config.map { URL(fileURLWithPath: $0).standardizedFileURL.path }
+    let file = CommonOptions.file(common.config).map {
+      URL(fileURLWithPath: $0).standardizedFileURL.path
+    }
     let trial = try Trial(settings, configuration, file: file, json: common.json)
     let inputs = try json(inputs, "--inputs") ?? .object([:])
+    try check(inputs, before: job.stage)
     let verdict = try await trial.run(job, inputs: inputs)
     switch verdict {
     case .done: return
@@ -88,7 +91,7 @@ struct TryCommand: AsyncParsableCommand {
     let work = envelope.items ?? []
     let job = StageJob(
       batch: "try", operation: "try", account: envelope.account, pipeline: pipeline, stage: which,
-      run: 1, attempt: attempt, number: 0, fence: Fence(epoch: 0, counter: 0), items: work,
+      run: 1, attempt: attempt, number: 0, fence: Trial.fence, items: work,
       itemCount: envelope.items?.count, payload: envelope.payload, cursor: nil)
     return (job, settings)
   }
@@ -101,6 +104,32 @@ struct TryCommand: AsyncParsableCommand {
     if let payload = try json(payload, "--payload") { fields["payload"] = payload }
     if let account { fields["account"] = .string(account) }
     return try Envelope(parsing: JSON.object(fields).bytes, limits: Limits())
+  }
+
+  /// Nothing of it may be passed over in silence: the handler would be tried on less than was given.
+  private func check(_ inputs: JSON, before stage: Stage) throws {
+    func refuse(_ text: String) -> CommandError { CommandError(.data, "--inputs: \(text)") }
+    guard let stages = inputs.object else {
+      throw refuse("must be an object of stages, not \(inputs.typeName)")
+    }
+    let earlier = Stage.allCases.filter { $0 < stage }.map(\.rawValue)
+    for (key, value) in stages.sorted(by: { $0.key < $1.key }) {
+      guard earlier.contains(key) else {
+        let known =
+          earlier.isEmpty ? "there is none" : "there are \(earlier.joined(separator: ", "))"
+        throw refuse("\"\(key)\" is no stage before \(stage.rawValue): \(known)")
+      }
+      guard let members = value.object else {
+        throw refuse("\"\(key)\" must be an object, not \(value.typeName)")
+      }
+      if let other = members.keys.filter({ !["output", "items"].contains($0) }).min() {
+        throw refuse("\"\(key)\" has a field \"\(other)\"; there are output and items")
+      }
+      if let items = members["items"], items.object == nil {
+        throw refuse(
+          "the items of \"\(key)\" must be an object of outputs by item id, not \(items.typeName)")
+      }
+    }
   }
 
   private func json(_ text: String?, _ option: String) throws -> JSON? {

@@ -45,6 +45,13 @@ import Testing
       #expect(try await harness.redis.cli("EXISTS", "batchd:gate:each:acme") == "1")
       let long = try await gate("close", "api", "--ms", "3600001").outcome()
       #expect(long.status == 64)
+      for command in [["take", "each"], ["close", "each", "--ms", "1"]] {
+        let odd = try await RunningCommand(
+          ["gate"] + command + ["--account", "a:b", "--config", file], input: "",
+          folder: harness.redis.folder
+        ).outcome()
+        #expect(odd.status == 64 && odd.complaint.contains("--account must be"))
+      }
     }
   }
 
@@ -60,6 +67,27 @@ import Testing
       #expect(outcome.status == 75)
       #expect(outcome.complaint.contains("the batch is this worker's no more"))
       #expect(try await harness.redis.cli("EXISTS", "batchd:gate:api") == "0")
+    }
+  }
+
+  /// Under `batchd try` there is no lease that could be lost.
+  @Test func aHandlerThatIsTriedGetsItsPermission() async throws {
+    let harness = try await CommandHarness()
+    let file = try configuration(harness)
+    let batchd = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+      .appending(path: "batchd").path
+    let stage = """
+
+      [pipelines.demo.setup]
+      handler = "exec"
+      command = ["\(batchd)", "gate", "take", "api"]
+      """
+    let text = try String(contentsOfFile: file, encoding: .utf8) + stage
+    try text.write(toFile: file, atomically: true, encoding: .utf8)
+    try await harness.withWorker(handler: Handler { _, _ in nil }) {
+      let outcome = try await harness.command(["try", "demo.setup", "--config", file]).outcome()
+      #expect(outcome.status == 0, "\(outcome.output) \(outcome.complaint)")
+      #expect(try await harness.redis.cli("EXISTS", "batchd:gate:api") == "1")
     }
   }
 }

@@ -3,6 +3,8 @@ import Pipeline
 import TestSupport
 import Testing
 
+@testable import batchd
+
 /// A handler tried by hand, as a person does who writes one.
 @Suite struct TryTests {
   private let folder: TemporaryFolder
@@ -63,9 +65,100 @@ import Testing
     let outcome = try await attempt(
       Self.shell(#"[ $BATCHD_ITEM = b ] && exit 65; echo '{"output":"$BATCHD_ITEM"}'"#)
         + "feed = \"item\"", "--item", "a", "--item", "b")
-    #expect(outcome.status == 65)
+    // What fails one item alone does not fail the batch.
+    #expect(outcome.status == 0)
     #expect(outcome.lines.count { $0.hasPrefix("run    ") } == 2)
     #expect(outcome.lines.contains { $0.hasPrefix("out    item a done: ") })
+    #expect(outcome.lines.contains { $0.hasPrefix("       failed for good: ") })
+    #expect(
+      outcome.lines.last == "all    done: 1 item failed for good: ends completed_with_errors")
+    let none = try await attempt(
+      Self.shell("exit 65", "feed = \"item\""), "--item", "a", "--item", "b")
+    #expect(none.status == 65)
+    #expect(none.lines.last == "all    failed for good: all 2 items failed")
+    let one = try await attempt(
+      Self.shell(#"echo '{"item":"a","error":"no"}'"#, "feed = \"item\""), "--item", "a")
+    #expect(one.status == 75)
+    #expect(one.lines.last?.hasSuffix("up to 3 times: no") == true)
+  }
+
+  /// A handler that ends well may still have reported what costs an attempt, or the batch.
+  @Test(arguments: [
+    (
+      [#"{"item":"a"}"#, #"{"item":"b","error":"later"}"#], 75,
+      "a worker would try again, up to 3 times: 1 item failed, b: later"
+    ),
+    (
+      [#"{"item":"a","error":"x","retry":false}"#, #"{"item":"b","error":"y","retry":false}"#], 65,
+      "failed for good: all 2 items failed"
+    ),
+    (
+      [#"{"item":"a","error":"x","retry":false}"#], 0,
+      "done: 1 item failed for good: ends completed_with_errors"
+    ),
+    (
+      [#"{"item":"a","output":"\#(long)"}"#], 0,
+      "done: 1 item failed for good: ends completed_with_errors"
+    ),
+    (
+      [#"{"output":"\#(long)"}"#], 65,
+      "failed for good: the stage's output has 2002 bytes, the limit is 1024 (output_bytes)"
+    ),
+  ])
+  func linesCountAsTheEndDoes(_ lines: [String], _ status: Int32, _ words: String) async throws {
+    let script = lines.map { "echo '\($0)'" }.joined(separator: "; ")
+    let outcome = try await attempt(
+      Self.shell(script, "output_bytes = 1024"), "--item", "a", "--item", "b")
+    #expect(outcome.status == status)
+    #expect(outcome.lines.last == "       \(words)")
+  }
+
+  private static let long = String(repeating: "x", count: 2_000)
+
+  @Test func anOutputOverTheLimitFailsItsItem() async throws {
+    let stage = Self.shell(#"echo '{"item":"a","output":"\#(Self.long)"}'"#, "output_bytes = 1024")
+    let outcome = try await attempt(stage, "--item", "a")
+    #expect(outcome.status == 65)
+    #expect(
+      outcome.lines.contains(
+        "out    item a failed for good: its output has 2002 bytes, the limit is 1024 (output_bytes)"
+      ))
+    let json = try JSON(
+      parsing: Array(try await attempt(stage, "--item", "a", "--item", "b", "--json").output.utf8))
+    #expect(json["verdict"] == .string("done"))
+    #expect(json["reason"]?.string?.contains("1 item failed for good") == true)
+  }
+
+  @Test func controlCharactersDoNotReachTheTerminal() async throws {
+    let outcome = try await attempt(
+      Self.shell(#"printf '\033[31mhm\n' >&2; echo '{"item":"a","error":"\u001b[31mno"}'"#),
+      "--item", "a")
+    #expect(!outcome.output.contains("\u{1B}"))
+    #expect(outcome.lines.contains("out    item a failed, to be tried again:  [31mno"))
+  }
+
+  @Test func inputsThatNoHandlerWouldSeeAreRefused() async throws {
+    for (inputs, words) in [
+      ("[]", "--inputs: must be an object of stages, not an array"),
+      (#"{"setpu":{}}"#, "\"setpu\" is no stage before extraction: there are setup"),
+      (#"{"extraction":{}}"#, "\"extraction\" is no stage before extraction"),
+      (#"{"setup":7}"#, "\"setup\" must be an object, not"),
+      (#"{"setup":{"item":{}}}"#, "\"setup\" has a field \"item\"; there are output and items"),
+      (#"{"setup":{"items":["a"]}}"#, "the items of \"setup\" must be an object of outputs by"),
+    ] {
+      let outcome = try await attempt(Self.shell("true"), "--inputs", inputs)
+      #expect(outcome.status == 65 && outcome.complaint.contains(words), "\(outcome.complaint)")
+    }
+    let first = try await attempt(
+      Self.shell("true"), "--inputs", #"{"setup":{}}"#, name: "setup")
+    #expect(first.complaint.contains("there is none"))
+  }
+
+  @Test func theUsualFileIsNamedToTheHandlerToo() throws {
+    let usual = try folder.write("", to: "usual.toml")
+    #expect(CommonOptions.file(nil, otherwise: usual) == usual)
+    #expect(CommonOptions.file("own.toml", otherwise: usual) == "own.toml")
+    #expect(CommonOptions.file(nil, otherwise: "\(folder.path)/none.toml") == nil)
   }
 
   @Test func anEndpointIsPosted() async throws {

@@ -71,7 +71,7 @@ struct HandlerFeed: Sendable {
         try await take(job, context)
       } catch StageError.snooze(_, let delay) where !open.isEmpty {
         // Something has failed, and that costs an attempt, whatever it was that came in between.
-        throw StageError.retry(Self.text(of: open), afterMilliseconds: delay)
+        throw StageError.retry(HandlerLine.summary(ofRetries: open), afterMilliseconds: delay)
       }
       let (end, line) = try await one(item, job, context, call)
       if let milliseconds = end.busyMilliseconds, case .retry(let text, _) = end.verdict {
@@ -145,16 +145,13 @@ struct HandlerFeed: Sendable {
     _ open: [String: String], _ job: StageJob, _ context: StageContext
   ) async throws {
     let hasOthers = (job.itemCount ?? job.items.count) > open.count
-    guard job.attempt > retries, hasOthers else { throw StageError.retry(Self.text(of: open)) }
+    guard job.attempt > retries, hasOthers else {
+      throw StageError.retry(HandlerLine.summary(ofRetries: open))
+    }
     let given = open.map {
       ($0.key, ItemResult.failed("given up after \(job.attempt) attempts: \($0.value)"))
     }
     try await checkpoint(given, context)
-  }
-
-  private static func text(of open: [String: String]) -> String {
-    guard let first = open.min(by: { $0.key < $1.key }) else { return "" }
-    return "\(open.count) item\(open.count == 1 ? "" : "s") failed, \(first.key): \(first.value)"
   }
 }
 

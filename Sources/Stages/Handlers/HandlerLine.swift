@@ -46,6 +46,12 @@ extension HandlerLine {
     }
   }
 
+  /// Why a stage is tried again for items that failed, by item id.
+  public static func summary(ofRetries open: [String: String]) -> String {
+    guard let first = open.min(by: { $0.key < $1.key }) else { return "" }
+    return "\(open.count) item\(open.count == 1 ? "" : "s") failed, \(first.key): \(first.value)"
+  }
+
   /// Items may be enqueued as integers, so they come back as such.
   private static func id(_ value: JSON?) throws(Failure) -> String? {
     switch value {
