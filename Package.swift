@@ -172,7 +172,7 @@ if Context.environment["BATCHD_FUZZ"] != nil {
   package.targets.removeAll { $0.type == .test || $0.type == .executable }
   package.targets += [
     .target(
-      name: "batchd", dependencies: ["Stores", "Worker", "Pipeline", toml],
+      name: "batchd", dependencies: ["Stages", "Stores", "Worker", "Pipeline", toml],
       sources: [
         "Configuration.swift", "ConfigurationChecks.swift", "ConfigurationError.swift",
         "ConfigurationFile.swift", "ConfigurationKey.swift", "ConfigurationKeys.swift",

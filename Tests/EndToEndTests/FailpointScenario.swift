@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Work in which a worker passes every point, again in each round: all stages, discovery with children, an entry that is
-/// rejected, a service that fails, an account without a token, cancels, crashes, drains.
+/// rejected, a service that fails, an account without a token, an output too large for one call, cancels, crashes, drains.
 struct FailpointScenario {
   let site: Site
   private(set) var rounds = 0
@@ -18,7 +18,15 @@ struct FailpointScenario {
     settings.simulator.outage = "empty"
     settings.database = 1
     settings.interval = 40
-    settings.retry = "backoff_ms = 50\nretries = 1"
+    let large = #"{ printf '{"output":"'; head -c 1500000 /dev/zero | tr '\0' x; echo '"}'; }"#
+    settings.retry = """
+      backoff_ms = 50
+      retries = 1
+      [pipelines.large.setup]
+      handler = "exec"
+      command = ["sh", "-c", \"\"\"\(large.replacing(#"\"#, with: #"\\"#))\"\"\"]
+      output_bytes = 2000000
+      """
     settings.worker = """
       lease_ms = \(leaseMilliseconds)
       beat_ms = 200
@@ -69,6 +77,8 @@ struct FailpointScenario {
       "acme\(rounds)", operation: operation, account: acme.name, items: acme.jobs.map(\.uuid))
     try await site.enqueue(
       "bolt\(rounds)", operation: operation, account: bolt.name, items: [], discover: true)
+    try await site.enqueue(
+      "large\(rounds)", operation: operation, pipeline: "large", account: acme.name, items: [])
     try await site.enqueue(
       "down\(rounds)", operation: operation, account: "empty", items: ["AAAAAA"])
   }
@@ -121,7 +131,7 @@ struct FailpointScenario {
     try await expectAllIsRight()
     let charged = try await charges()
     let left = charged.allSatisfy {
-      ["acme1", "bolt1", "nobody1"].contains($0.batch) || $0.batch.hasPrefix("bolt1.")
+      ["acme1", "bolt1", "large1", "nobody1"].contains($0.batch) || $0.batch.hasPrefix("bolt1.")
     }
     let once = charged.count == Set(charged.map(\.batch)).count
     #expect(left && once && charged.allSatisfy { $0.name == "crashed" }, "\(charged)")
@@ -154,7 +164,7 @@ struct FailpointScenario {
     for round in 1...rounds { try await expectEnds(round) }
     try site.expectRowsAreRight()
     let ended = try await QueueEvent.all(site.client).filter { $0.name == "ended" }.map(\.batch)
-    #expect(ended.count == 5 * rounds && Set(ended).count == ended.count, "\(ended)")
+    #expect(ended.count == 6 * rounds && Set(ended).count == ended.count, "\(ended)")
     let history = try site.rows(
       """
       SELECT rtrim(batch, '0123456789.-'), status, completed_items, failed_items, count(*)
@@ -164,13 +174,14 @@ struct FailpointScenario {
       history == [
         "acme|completed_with_errors|6|2|\(rounds)", "bolt|completed|0|0|\(rounds)",
         "bolt|completed|6|0|\(rounds)", "down|failed|0|1|\(rounds)",
+        "large|completed|0|0|\(rounds)",
         "nobody|cancelled|0|1|\(rounds)",
       ])
   }
 
   private func expectEnds(_ round: Int) async throws {
     let progress = try await site.hash("progress:o\(round)")
-    #expect(progress["total"] == "5" && progress["completed"] == "2", "\(progress)")
+    #expect(progress["total"] == "6" && progress["completed"] == "3", "\(progress)")
     #expect(progress["items_done"] == "12" && progress["items_failed"] == "4", "\(progress)")
     let members = try await site.client.call(["LRANGE", .text("batchd:members:o\(round)"), 0, -1])
     let ids = (members.array ?? []).compactMap(\.text)

@@ -6,14 +6,17 @@ struct Session {
   /// The leader's pid, which must not be forgotten yet (`Spawn.forget`).
   let id: pid_t
 
-  /// Sends `signal` to all of it.
+  /// Sends `signal` to all of it; without /proc to its first group, which is nearly always all of it.
   func send(_ signal: Int32) {
+    let members = members
     for process in members { kill(process, signal) }
+    if members.isEmpty { kill(-id, signal) }
   }
 
   /// Kills all of it. Who was killed starts nothing any more; whoever had just been started by one is found in the next round.
   func end() {
     var killed: Set<pid_t> = []
+    kill(-id, SIGKILL)
     while true {
       let found = Set(members).subtracting(killed)
       if found.isEmpty { return }
