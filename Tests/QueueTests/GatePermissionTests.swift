@@ -117,4 +117,40 @@ import Testing
     #expect(late.array?[0].text == "void")
     #expect(try await take(start + 5_020)[0].text == "granted")
   }
+
+  /// What a service asked for outlives a restart of Redis and keeps its length when the clock steps.
+  @Test(arguments: [0, -3_600_000, 600_000]) func aClosingOutlivesANewEpoch(_ step: Int)
+    async throws
+  {
+    let bench = try await QueueBench()
+    let start = QueueBench.start
+    func take(_ now: Int) async throws -> [RedisValue] {
+      let epoch = RedisArgument.integer(bench.queue.adoption.epoch)
+      let reply = try await bench.fcall(
+        "gate_take", [epoch, "g", 1_000, 15, 2_000, "", "", .integer(now)])
+      return reply.array ?? []
+    }
+    _ = try await bench.fcall("gate_close", [1, "g", 1_200_000, "429", .integer(start)])
+    for _ in 1...2 {
+      _ = try await bench.queue.client.call(["HSET", "batchd:meta", "run_id", "another"])
+      try await bench.readopt(now: start + 1_000)
+    }
+    var now = start + 2_000
+    if step != 0 {
+      let epoch = try #require(try await bench.field("meta", "epoch"))
+      now += step
+      _ = try await bench.fcall(
+        "adopt", [0, .text("\(epoch) \(start + 2_000)"), .integer(now)])
+      try await bench.readopt(now: now)
+    }
+    let opens = start + 1_200_000 + step
+    let closed = try await take(now)
+    #expect(closed[0].text == "closed" && closed[2].integer == opens)
+    #expect(try await take(opens - 2_001)[0].text == "closed")
+    #expect(try await take(opens)[0].text == "granted")
+    // Once it is over it is over, by whichever clock it was written.
+    _ = try await bench.queue.client.call(["HSET", "batchd:meta", "run_id", "yet another"])
+    try await bench.readopt(now: opens + 5_000)
+    #expect(try await take(opens + 5_000)[2].integer == opens + 6_015)
+  }
 }

@@ -8,12 +8,24 @@
 --    the clock elsewhere need not say so
 -- A new run_id, a missing epoch, one older than the store's or a jump of the clock raises it to max(Redis, store) + 1.
 -- Repeatable: a second worker that saw the same restart, loss or jump finds the new epoch there. Leases of older epochs
--- are lost and re-queued by tick, uncharged; gates of older epochs close for one interval. What is delayed follows the
--- clock by as far as it jumped: at once into PREFIX:jumped, from where tick takes it in bounded steps.
+-- are lost and re-queued by tick, uncharged; gates of older epochs close for one interval, or for as long as a service
+-- closed them. What is delayed follows the clock by as far as it jumped: at once into PREFIX:jumped, from where tick takes
+-- it in bounded steps; gates do as they are used, by the jumps that the field `jumps` of meta holds: 'EPOCH:BY_MS ...'.
 -- Whoever knew the clock before a jump (beyond the tolerance) discovers it with its next call. Whoever comes after it knows a step back by what
 -- the last beat noted. A step forward looks like silence to him: he asks no gate for an interval (Gate.swift) and ends no
 -- lease for as long as one lasts (tick), so that those who know better are heard before.
 local DISCOVERED_WITHIN_MS = 60000
+
+-- Jumps that are remembered: a gate of an older epoch than the oldest of them has been open for long.
+local JUMP_MOST = 20
+
+local function note_jump(c, epoch, by)
+  local jumps = { integer(epoch) .. ':' .. integer(by) }
+  for one in string.gmatch(call('HGET', c.p .. 'meta', 'jumps') or '', '%d+:%-?%d+') do
+    if #jumps < JUMP_MOST then jumps[#jumps + 1] = one end
+  end
+  call('HSET', c.p .. 'meta', 'jumps', table.concat(jumps, ' '))
+end
 
 local function jump(c, by)
   -- An earlier jump that tick has not dealt with to the end: rare, and then this costs what it did not do yet.
@@ -56,7 +68,10 @@ define('adopt', function(p, args)
       -- What the last beat noted is up to a beat old. To a caller who finds the clock right only those who came after a
       -- step forward noted something else.
       local by = expected ~= '' and c.now - expected or -back
-      if math.abs(by) > CLOCK_TOLERANCE_MS then jump(c, by) end
+      if math.abs(by) > CLOCK_TOLERANCE_MS then
+        note_jump(c, epoch, by)
+        jump(c, by)
+      end
     end
   end
   return { epoch, c.now, number(call('HGET', p .. 'meta', 'jumped_epoch')) }

@@ -7,7 +7,7 @@ define('gate_close', function(p, args)
   local g = gate_read(c, name, 0)
   -- From the permission used last, or the end of an earlier closing: what was only reserved costs nothing.
   local opens = math.max(g.free, c.now + math.min(tonumber(delay), GATE_SPAN_MS))
-  g.next, g.free, g.turn, g.generation = opens, opens, 0, g.generation + 1
+  g.next, g.free, g.closed, g.turn, g.generation = opens, opens, opens, 0, g.generation + 1
   gate_write(c, name, g, reason)
   event(c, 'gate_closed', '', {}, 'gate', name, 'until', rfc3339(opens), 'reason', reason)
   return { c.now, opens }

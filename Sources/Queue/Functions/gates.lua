@@ -8,11 +8,22 @@ local function gate_lost(c, id, fence)
   return not holds(c, { place = b[1], fence = b[2] }, fence)
 end
 
+-- By how far Redis's clock stepped since the gate was written, in an older epoch.
+local function gate_drift(c, written)
+  local drift = 0
+  for epoch, by in string.gmatch(call('HGET', c.p .. 'meta', 'jumps') or '', '(%d+):(-?%d+)') do
+    if number(epoch) > number(written) then drift = drift + number(by) end
+  end
+  return drift
+end
+
 -- The gate as it stands: the moment of the next permission that nobody asked for yet, the moment from which one may
--- be used, and the one used last. After a new epoch (a restart, a clock that jumped) what it holds means nothing:
--- it closes for one interval after the adoption. A deadline further away than the largest span is clamped.
+-- be used, and the one used last. After a new epoch (a restart, a clock that jumped) reservations mean nothing: it closes
+-- for one interval after the adoption, or for as long as a service closed it before, by the clock as it is now. A
+-- deadline further away than the largest span is clamped.
 local function gate_read(c, name, step)
-  local flat = call('HMGET', c.p .. 'gate:' .. name, 'next_ms', 'free_ms', 'turn', 'generation', 'epoch', 'interval')
+  local flat = call('HMGET', c.p .. 'gate:' .. name, 'next_ms', 'free_ms', 'turn', 'generation', 'epoch', 'interval',
+    'closed_ms')
   local g = { next = number(flat[1]), free = number(flat[2]), turn = number(flat[3]),
     generation = number(flat[4]), interval = integer(number(flat[6])) }
   local aside = mended[#mended] and mended[#mended][1] == c.p .. 'gate:' .. name
@@ -23,6 +34,10 @@ local function gate_read(c, name, step)
   elseif flat[5] ~= c.epoch then
     -- Without one perhaps Redis forgot it. What somebody wrote into meta must not shut it.
     g.next = math.min(number(call('HGET', c.p .. 'meta', 'adopted_ms')), c.now) + math.max(step, number(g.interval))
+    if flat[7] then
+      g.closed = number(flat[7]) + gate_drift(c, flat[5] or c.epoch)
+      g.next = math.max(g.next, g.closed)
+    end
     g.free, g.turn, g.generation = g.next, 0, g.generation + 1
   end
   g.next = math.min(g.next, c.now + GATE_SPAN_MS)
@@ -34,6 +49,8 @@ local function gate_write(c, name, g, reason)
   local key = c.p .. 'gate:' .. name
   call('HSET', key, 'next_at', rfc3339(g.next), 'next_ms', integer(g.next), 'free_ms', integer(g.free), 'turn',
     integer(g.turn), 'interval', g.interval, 'generation', integer(g.generation), 'epoch', c.epoch, 'reason', reason)
+  -- Until when a service closed it, which a new epoch must not open; by the clock of the epoch that is written here.
+  if g.closed then call('HSET', key, 'closed_ms', integer(g.closed)) end
   -- An unused gate holds nothing that matters once it is open again.
   call('PEXPIREAT', key, integer(g.next + GATE_SPAN_MS))
 end

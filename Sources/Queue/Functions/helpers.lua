@@ -21,7 +21,7 @@
 -- envelopes, outputs and errors are opaque bytes, parsed in Swift.
 
 -- To be raised with each release that changes a function: workers replace a lower one with theirs, never a higher one.
-local REVISION = 10
+local REVISION = 11
 local ENDED = { completed = true, completed_with_errors = true, failed = true, cancelled = true }
 local STAGES = { setup = 1, extraction = 2, annotation = 3, validation = 4, metadata = 5, persistence = 6 }
 -- redis.call with wrong types mended on the way.
