@@ -132,7 +132,7 @@ extension Control {
     gate.opensAt > now + (gate.reason == nil ? max(2_000, 2 * gate.intervalMilliseconds) : 0)
   }
 
-  private static func milliseconds(_ time: RedisValue) -> Int {
+  static func milliseconds(_ time: RedisValue) -> Int {
     let parts = time.texts.compactMap { Int($0) }
     return parts.count == 2 ? parts[0] * 1000 + parts[1] / 1000 : 0
   }

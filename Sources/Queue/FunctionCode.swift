@@ -32,7 +32,8 @@ enum FunctionCode {
     PackageResources.gate_take_lua, PackageResources.hand_back_lua, PackageResources.intake_lua,
     PackageResources.leave_lua, PackageResources.outbox_lua, PackageResources.output_lua,
     PackageResources.pause_lua,
-    PackageResources.recover_lua, PackageResources.reenter_lua, PackageResources.register_lua,
+    PackageResources.recover_lua, PackageResources.reenter_lua, PackageResources.refresh_lua,
+    PackageResources.register_lua,
     PackageResources.renew_lua, PackageResources.resume_lua, PackageResources.retry_lua,
     PackageResources.revision_lua, PackageResources.snooze_lua, PackageResources.tick_lua,
   ]

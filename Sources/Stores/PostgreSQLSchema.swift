@@ -5,7 +5,7 @@
 /// server's clock; `admitted_at`, `started_at` and `finished_at` come with the run and are by Redis's clock.
 enum PostgreSQLSchema {
   /// The step at index n leads from version n to n + 1. A released step never changes; add another.
-  private static let steps = [version1]
+  private static let steps = [version1, version2]
 
   /// Keeps others from making the tables at the same moment; the number is "batchd" in ASCII.
   private static let lock = "SELECT pg_advisory_xact_lock(x'626174636864'::bigint)"
@@ -179,5 +179,10 @@ enum PostgreSQLSchema {
       max(updated_at) AS updated_at
     FROM batches WHERE account IS NOT NULL
     GROUP BY pipeline, account, operation;
+    """
+
+  /// A refresh lists an account's known jobs page by page.
+  private static let version2 = """
+    CREATE INDEX IF NOT EXISTS jobs_by_account_and_uuid ON jobs (account, uuid);
     """
 }

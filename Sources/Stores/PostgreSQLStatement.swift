@@ -71,6 +71,32 @@ struct PostgreSQLStatement: Sendable {
       SELECT uuid, content_hash FROM jobs WHERE account = $1::text AND uuid = ANY ($2::text[])
       """)
 
+  static let jobs = Self(
+    name: "jobs",
+    text: """
+      SELECT uuid FROM jobs WHERE account = $1::text AND uuid > $2::text
+      ORDER BY uuid LIMIT $3::bigint
+      """)
+
+  /// Of a document that stands twice the first counts, as in SQLite.
+  static let add = Self(
+    name: "add",
+    text: """
+      WITH given AS (
+        SELECT DISTINCT ON (uuid, account) uuid, account, content_hash, document
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+          WITH ORDINALITY AS g (uuid, account, content_hash, document, place)
+        ORDER BY uuid, account, place
+      ), written AS (
+        INSERT INTO jobs (uuid, account, batch, content_hash, created_at, updated_at, document)
+        SELECT uuid, account, 'import', content_hash, now(), now(), document::jsonb FROM given
+        ORDER BY uuid, account
+        ON CONFLICT (uuid, account) DO NOTHING
+        RETURNING 1
+      )
+      SELECT count(*) FROM written
+      """)
+
   /// Takes a JSON array of objects with the names of `EndedRow`.
   ///
   /// A statement does not see the rows that it inserts, so `history` is those and the ones that were there before.

@@ -125,6 +125,22 @@ public struct PostgreSQLStore: ResultsStore {
     return Dictionary(uniqueKeysWithValues: rows.map { ($0[0] ?? "", $0[1] ?? "") })
   }
 
+  public func jobs(account: String, after: String?, limit: Int) async throws -> [String] {
+    try await read(.jobs, [.text(account), .text(after ?? ""), .integer(limit)])
+      .compactMap { $0[0] }
+  }
+
+  public func add(_ documents: [JobDocument]) async throws -> Int {
+    let added = try await write(
+      .add,
+      [
+        .texts(documents.map { Array($0.uuid.utf8) }),
+        .texts(documents.map { Array($0.account.utf8) }),
+        .texts(documents.map { Array($0.contentHash.utf8) }), .texts(documents.map(\.document)),
+      ])
+    return added.first?[0].flatMap { Int($0) } ?? 0
+  }
+
   public func record(_ ended: [EndedBatch]) async throws {
     let rows = JSON.array(ended.map(PostgreSQLHistory.row)).bytes
     _ = try await write(.record, [.text(String(decoding: rows, as: UTF8.self))])

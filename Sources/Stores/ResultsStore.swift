@@ -28,6 +28,16 @@ public protocol ResultsStore: Sendable {
   /// The content hashes on record, by UUID, for the given jobs of one account.
   func contentHashes(account: String, uuids: [String]) async throws -> [String: String]
 
+  /// The UUIDs of the known jobs of one account in the store's own order, at most `limit` of them.
+  /// - Parameter after: the UUID after which to go on; nil begins.
+  func jobs(account: String, after: String?, limit: Int) async throws -> [String]
+
+  /// Inserts those documents whose (UUID, account) is not there, in one transaction and under no fence: for an import. What
+  /// a batch has fetched is newer and stays.
+  /// - Returns: how many were inserted.
+  /// - Throws: `StoreError` with code `.invalid` for a document that the store does not take; then none was inserted.
+  func add(_ documents: [JobDocument]) async throws -> Int
+
   /// Writes ended runs into the history, repeatably: a run that is there already stays as it is.
   func record(_ ended: [EndedBatch]) async throws
 

@@ -6,7 +6,7 @@ internal import GRDB
 /// wrote; `admitted_at`, `started_at` and `finished_at` come with the run and are by Redis's clock.
 enum SQLiteSchema {
   /// The step at index n leads from version n to n + 1. A released step never changes; add another.
-  private static let steps = [version1, version2]
+  private static let steps = [version1, version2, version3]
 
   /// Creates or upgrades the tables. Run it in an immediate transaction: of several processes that open a new
   /// file at the same moment, one creates the tables and the others wait and then find them.
@@ -174,5 +174,10 @@ enum SQLiteSchema {
     DROP TABLE batch_processing_data;
     ALTER TABLE batch_processing_data_2 RENAME TO batch_processing_data;
     CREATE INDEX batch_processing_data_by_time ON batch_processing_data (finished_at);
+    """
+
+  /// A refresh lists an account's known jobs page by page.
+  private static let version3 = """
+    CREATE INDEX IF NOT EXISTS jobs_by_account_and_uuid ON jobs (account, uuid);
     """
 }

@@ -149,6 +149,35 @@ public struct SQLiteStore: ResultsStore {
     }
   }
 
+  public func jobs(account: String, after: String?, limit: Int) async throws -> [String] {
+    try await read { db in
+      try String.fetchAll(
+        db.cachedStatement(
+          sql: "SELECT uuid FROM jobs WHERE account = ? AND uuid > ? ORDER BY uuid LIMIT ?"),
+        arguments: [account, after ?? "", limit])
+    }
+  }
+
+  public func add(_ documents: [JobDocument]) async throws -> Int {
+    try await write { db in
+      let statement = try db.cachedStatement(
+        sql: """
+          INSERT INTO jobs (uuid, account, batch, content_hash, created_at, updated_at, document)
+          VALUES (?, ?, 'import', ?, \(SQLiteSchema.now), \(SQLiteSchema.now), ?)
+          ON CONFLICT (uuid, account) DO NOTHING
+          """)
+      var added = 0
+      for document in documents {
+        try statement.execute(arguments: [
+          document.uuid, document.account, document.contentHash,
+          String(decoding: document.document, as: UTF8.self),
+        ])
+        added += db.changesCount
+      }
+      return added
+    }
+  }
+
   public func record(_ ended: [EndedBatch]) async throws {
     try await write { db in
       for batch in ended { try SQLiteHistory.record(batch, db) }

@@ -14,7 +14,9 @@ struct Batchd: AsyncParsableCommand {
       CommandGroup(
         name: "Work and watch",
         subcommands: [
-          EnqueueCommand.self, WatchCommand.self, StatusCommand.self, HistoryCommand.self,
+          EnqueueCommand.self, RefreshCommand.self, ImportCommand.self, WatchCommand.self,
+          StatusCommand.self,
+          HistoryCommand.self,
         ]),
       CommandGroup(
         name: "Write a stage", subcommands: [TryCommand.self, GateCommand.self]),

@@ -17,6 +17,8 @@ struct CommandError: Error, Sendable, Equatable {
     case unavailable = 69
     /// EX_SOFTWARE: an answer that no version gives.
     case software = 70
+    /// EX_CANTCREAT: a file cannot be written.
+    case cannotCreate = 73
     /// EX_TEMPFAIL: not now.
     case temporary = 75
     /// EX_NOPERM: Redis refuses this user.

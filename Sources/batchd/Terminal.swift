@@ -32,6 +32,13 @@ struct Terminal {
   /// Writes at once: what a watcher sees must not wait in a buffer.
   static func write(_ text: String) { FileHandle.standardOutput.write(Data(text.utf8)) }
 
+  /// Whether a person sees standard error, and lines can be drawn over there.
+  static var isErrorLive: Bool {
+    isatty(STDERR_FILENO) == 1 && ProcessInfo.processInfo.environment["TERM"] != "dumb"
+  }
+
+  static func writeError(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+
   /// One line on standard error.
-  static func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+  static func complain(_ text: String) { writeError(text + "\n") }
 }

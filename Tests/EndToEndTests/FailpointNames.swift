@@ -4,7 +4,7 @@ import Foundation
 enum FailpointNames {
   /// Functions that people call, and no worker.
   private static let people: Set<String> = [
-    "cancel", "retry", "pause", "resume", "reenter", "drop", "doctor",
+    "cancel", "retry", "pause", "resume", "reenter", "drop", "doctor", "refresh",
   ]
   /// The read of a stage's own output, which no stage of Workiz asks for. What is asked of Sentinels, which SentinelTests
   /// has. Who else bears the name (CloneTests) and what was broken (HostileWorkerTests) is read only then.
@@ -14,6 +14,9 @@ enum FailpointNames {
   static let storeWrites: Set<String> = [
     "migrate", "raise(epoch:)", "raise(fence:of:)", "upsert(_:for:)", "record(_:)",
   ]
+
+  /// What people write, and no worker: `import`.
+  static let peopleWrites: Set<String> = ["add(_:)"]
 
   private static let root = URL(filePath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent()

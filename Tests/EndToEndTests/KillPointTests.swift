@@ -9,7 +9,9 @@ extension ProcessTests {
     /// has ended before, until there is none left.
     @Test func aWorkerKilledAtEveryPointLosesNothing() async throws {
       let expected = try FailpointNames.all()
-      #expect(try FailpointNames.writingFunctions() + 1 == FailpointNames.storeWrites.count)
+      #expect(
+        try FailpointNames.writingFunctions() + 1
+          == FailpointNames.storeWrites.union(FailpointNames.peopleWrites).count)
       try await Site.with(FailpointScenario.settings()) { site in
         var scenario = FailpointScenario(site)
         var lives = 0

@@ -224,6 +224,11 @@ final class Site: Sendable {
     }
   }
 
+  /// Writes into the store as somebody else.
+  func change(_ statement: String) throws {
+    try DatabaseQueue(path: storePath).write { try $0.execute(sql: statement) }
+  }
+
   /// Every living job of the world has one row, with the document that the simulator serves and with
   /// nothing of its own but the member `batchd`; no other row exists.
   func expectRowsAreRight(sourceLocation: SourceLocation = #_sourceLocation) throws {

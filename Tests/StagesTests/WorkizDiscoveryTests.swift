@@ -41,6 +41,9 @@ import Worker
       (.object(["start_date": .string("2026-02-30")]), "start_date"),
       (.object(["only_open": .string("no")]), "only_open"),
       (.object(["status": .integer(1)]), "status"),
+      (.object(["source": .string("cache")]), "source"),
+      (.object(["batch_size": .integer(101)]), "batch_size"),
+      (.object(["source": .string("store"), "only_open": .bool(true)]), "only_open"),
     ]
     for (value, name) in bad {
       let text = message { _ = try WorkizDiscovery(payload: .object(["discover": value])) }
@@ -82,6 +85,23 @@ import Worker
     }
     #expect(try children(job()) == [.string("b1.1-1.1")])
     #expect(try children(job(run: run, fence: 9)) == [.string("b1.1-9.1")])
+  }
+
+  @Test func makesBatchesOfTheJobsThatTheStoreKnows() throws {
+    let discovery = try #require(
+      try WorkizDiscovery(
+        payload: .object([
+          "discover": .object(["source": .string("store"), "batch_size": .integer(4)])
+        ])))
+    #expect(discovery.source == .store && discovery.batchSize == 4)
+    var place = WorkizDiscoveryPlace(job())
+    let first = place.advance(known: uuids(0..<10), pageSize: 10, of: job(), batchSize: 4)
+    #expect(first.map { $0["items"]?.array?.count } == [4, 4, 2])
+    #expect(place.after == "J10009" && !place.isDone)
+    var resumed = WorkizDiscoveryPlace(job(cursor: .object(place.cursor), run: 2, fence: 2))
+    #expect(resumed == place)
+    let second = resumed.advance(known: [], pageSize: 10, of: job(run: 2, fence: 2), batchSize: 4)
+    #expect(second.isEmpty && resumed.isDone && resumed.after == "J10009" && resumed.listed == 10)
   }
 
   @Test func anAccountWithoutJobsIsDoneAtOnce() throws {

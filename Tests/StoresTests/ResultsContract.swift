@@ -38,6 +38,37 @@ import Testing
     }
   }
 
+  @Test(arguments: StoreKind.allCases) func knownJobsComePageByPageAndAnImportChangesNone(
+    kind: StoreKind
+  ) async throws {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      let job = StageJob.sample(fence: 1, 1)
+      try await store.raise(job)
+      _ = try await store.upsert([.sample("BBBBBB", status: "fetched")], for: job)
+      let imported = ["EEEEEE", "BBBBBB", "AAAAAA", "DDDDDD", "AAAAAA"].map {
+        JobDocument.sample($0)
+      }
+      #expect(try await store.add(imported + [.sample("CCCCCC", account: "other")]) == 4)
+      #expect(try await store.add(imported) == 0)
+      #expect(
+        try await subject.rows("SELECT batch, status FROM jobs WHERE uuid < 'C' ORDER BY uuid")
+          == ["import|Submitted", "b1|fetched"])
+      var pages: [[String]] = []
+      while pages.last?.isEmpty != true {
+        pages.append(
+          try await store.jobs(account: "acme", after: pages.last?.last, limit: 3))
+      }
+      #expect(pages == [["AAAAAA", "BBBBBB", "DDDDDD"], ["EEEEEE"], []])
+      let broken = JobDocument(
+        uuid: "FFFFFF", account: "acme", document: Array("{".utf8), contentHash: "")
+      #expect(
+        try await refusal { _ = try await store.add([.sample("GGGGGG"), broken]) } == .invalid)
+      #expect(try await store.jobs(account: "acme", after: "EEEEEE", limit: 3) == [])
+      try await store.close()
+    }
+  }
+
   @Test(arguments: StoreKind.allCases) func documentsOfAnyShapeComeBackAsTheyWent(kind: StoreKind)
     async throws
   {

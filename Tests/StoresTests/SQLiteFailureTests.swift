@@ -230,7 +230,7 @@ import Testing
       #expect(try sqliteRows(query, of: path).count == 2)
       #expect(
         try sqliteRows("SELECT schema_version, error FROM batchd_store, batches", of: path)
-          == ["2|the second life"])
+          == ["3|the second life"])
       try await again.close()
     }
   }

@@ -11,7 +11,7 @@ local KEY_TYPES = {
   store = 'hash', meta = 'hash', stats = 'hash', events = 'stream', progress = 'hash', batch = 'hash', errors = 'hash',
   queue = 'list', suspects = 'list', input = 'string', output = 'hash', items = 'hash', members = 'list',
   accounts = 'set', intake = 'list', claimed = 'string', ended = 'stream', departed = 'zset', cancelling = 'set',
-  gone = 'hash', jumped = 'zset',
+  gone = 'hash', jumped = 'zset', refreshes = 'hash',
 }
 local ASIDE_SECONDS = 30 * 86400
 

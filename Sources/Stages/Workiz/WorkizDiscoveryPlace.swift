@@ -11,6 +11,8 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
   private(set) var children = 0
   private(set) var listed = 0
   private(set) var isDone = false
+  /// The last of the store's UUIDs that has a batch.
+  private(set) var after: String?
   /// The fence under which the listing began: part of the children's ids. A rerun, and a new life of the id after its
   /// retention (a refresh each week under one name), need children of their own: one that failed in an earlier life is
   /// known for a month, and a child whose id is known is not made.
@@ -28,17 +30,20 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
     children = integer("children") ?? 0
     listed = integer("listed") ?? 0
     isDone = cursor?["done"] == .bool(true)
+    after = cursor?["after"]?.string
     life = cursor?["life"]?.string.flatMap { Fence($0) } ?? job.fence
     previous = cursor?["previous"]?.array?.compactMap(\.string) ?? []
   }
 
   /// The members of the cursor.
   var cursor: [String: JSON] {
-    [
+    var members: [String: JSON] = [
       "page": .integer(Int64(page)), "children": .integer(Int64(children)),
       "listed": .integer(Int64(listed)), "done": .bool(isDone), "life": .string("\(life)"),
       "previous": .array(previous.map { .string($0) }),
     ]
+    members["after"] = after.map { .string($0) }
+    return members
   }
 
   /// `offset` of the next page.
@@ -47,10 +52,12 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
   }
 
   /// Takes in the envelope of the next page.
+  /// - Parameter batchSize: nil for the configuration's.
   /// - Returns: the envelopes of the batches for it.
   /// - Throws: `StageError.permanent` when the pages show that `offset` counts something else.
   mutating func advance(
-    _ envelope: JSON, of job: StageJob, _ configuration: WorkizConfiguration
+    _ envelope: JSON, of job: StageJob, _ configuration: WorkizConfiguration,
+    batchSize: Int? = nil
   ) throws(StageError) -> [JSON] {
     guard let data = envelope["data"]?.array else {
       throw .retry("Workiz listed jobs without an array 'data'")
@@ -72,7 +79,19 @@ struct WorkizDiscoveryPlace: Sendable, Equatable {
     if page >= Self.maximumPages, hasMore {
       throw .permanent("the listing does not end after \(page) pages; narrow payload.discover")
     }
-    return batches(fresh, job, configuration.batchSize)
+    return batches(fresh, job, batchSize ?? configuration.batchSize)
+  }
+
+  /// Takes in the next of the store's jobs; fewer than `pageSize` are the last.
+  /// - Returns: the envelopes of the batches for them.
+  mutating func advance(
+    known uuids: [String], pageSize: Int, of job: StageJob, batchSize: Int
+  ) -> [JSON] {
+    page += 1
+    listed += uuids.count
+    after = uuids.last ?? after
+    isDone = uuids.count < pageSize
+    return batches(uuids, job, batchSize)
   }
 
   private func checkOffset(

@@ -1,0 +1,213 @@
+internal import ArgumentParser
+internal import Pipeline
+internal import Queue
+
+/// `batchd refresh PIPELINE --all-accounts`
+struct RefreshCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "refresh",
+    abstract: "Fetch the jobs of accounts anew: one operation over all of them.",
+    discussion: """
+      Enqueues a batch for each account of the configuration. It lists the account's jobs, those that \
+      the results store knows or those that the service lists (a request for a hundred jobs, through \
+      the account's gate), and makes batches of them. Accounts go on side by side, the batches of one \
+      in order; an account without jobs is done at once.
+
+      An account that is being refreshed already is left to the operation that does so, which is told: \
+      to run the command twice doubles nothing. deploy/batchd-refresh@.timer runs it on a schedule.
+
+        batchd refresh workiz --all-accounts
+        batchd refresh workiz --account acme --account bolt --source api --since 2026-01-01 --closed
+        batchd refresh workiz --all-accounts --wait
+        redis-cli HGETALL batchd:progress:OPERATION:ACCOUNT
+
+      Exit codes: 0 started or under way already (with --wait: completed), 1 with --wait otherwise, \
+      64 wrong use, 69 Redis is away, 78 no such pipeline or account in the configuration.
+      """)
+
+  enum Source: String, ExpressibleByArgument, CaseIterable {
+    case store, api
+  }
+
+  @Argument(help: "A pipeline whose setup is Workiz's.")
+  var pipeline: String
+
+  @Flag(help: "Every account of the configuration.")
+  var allAccounts = false
+
+  @Option(help: "Only this account; may be given more than once.")
+  var account: [String] = []
+
+  @Option(help: "Where jobs are listed: store (those fetched or imported before) or api.")
+  var source = Source.store
+
+  @Option(help: "Jobs of one batch, 1 to 100 (default: workiz.batch_size).")
+  var batchSize: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --source api: jobs from this day on, like 2026-01-31 (default: the last 14 days).",
+      valueName: "day"))
+  var since: String?
+
+  @Flag(help: "With --source api: jobs that are done or cancelled, too.")
+  var closed = false
+
+  @Flag(help: "Watch until the end.")
+  var wait = false
+
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    guard allAccounts != !account.isEmpty else {
+      throw ValidationError("say which accounts: --all-accounts, or --account NAME")
+    }
+    guard (1...100).contains(batchSize ?? 1) else {
+      throw ValidationError("--batch-size must be 1 to 100")
+    }
+    if let since, Timestamp(rfc3339: "\(since)T00:00:00Z") == nil {
+      throw ValidationError("--since must be a day like 2026-01-31, not “\(since)”")
+    }
+    if source == .store, since != nil || closed {
+      throw ValidationError(
+        "--since and --closed choose among the jobs that the service lists: add --source api")
+    }
+  }
+
+  func run() async throws {
+    let configuration = try common.configuration()
+    let accounts = try accounts(in: configuration)
+    let control = try await common.connect(configuration)
+    // What fails at once would be over before the watch begins.
+    let before = try await control.lastChange()
+    let started = try await start(accounts, control)
+    let again = try common.repeated(configuration)
+    try await report(started, control, again: again)
+    guard wait else { return }
+    let operations = Set(started.joined.values).union(started.operation.map { [$0] } ?? [])
+    try await Interrupt.orFinished {
+      while try await control.progress(of: operations.sorted()).contains(where: { $0 == nil }) {
+        try await Task.sleep(for: .milliseconds(100))
+      }
+    }
+    try await WatchCommand.watch(
+      operations.sorted(), since: before, common: common, configuration)
+  }
+
+  /// - Throws: `CommandError` for what the configuration does not have.
+  private func accounts(in configuration: Configuration) throws -> [String] {
+    let able = configuration.pipelines
+      .filter { $0.value.stages[.setup]?.handler == .workiz }.keys.sorted()
+    guard able.contains(pipeline) else {
+      throw CommandError(
+        .configuration,
+        "pipeline \"\(pipeline)\" cannot be refreshed: its setup does not list jobs; those that can: \(able.isEmpty ? "none" : able.joined(separator: ", "))"
+      )
+    }
+    let known = configuration.accounts.keys.sorted()
+    guard !known.isEmpty else {
+      throw CommandError(
+        .configuration,
+        "no account is configured; add [accounts.NAME] or accounts_dir to the file that --config names (default: \(Configuration.standardPath))"
+      )
+    }
+    if let unknown = account.first(where: { !known.contains($0) }) {
+      throw CommandError(
+        .configuration,
+        "account \"\(unknown)\" is not in the configuration; known: \(known.joined(separator: ", "))"
+      )
+    }
+    return allAccounts ? known : Set(account).sorted()
+  }
+
+  private struct Started {
+    /// nil when every account is being refreshed already.
+    var operation: String?
+    var accounts: [String]
+    /// Account → the operation that refreshes it.
+    var joined: [String: String] = [:]
+  }
+
+  private func start(_ accounts: [String], _ control: Control) async throws -> Started {
+    let moment = "\(try await control.now())".filter { !"-:".contains($0) }
+    let operation = "refresh-\(pipeline)-\(moment)"
+    var started = Started(operation: operation, accounts: accounts)
+    while !started.accounts.isEmpty {
+      let entries = entries(started.accounts, operation)
+      let busy = try await control.refresh(pipeline, operation: operation, entries)
+      if busy.isEmpty { return started }
+      started.accounts.removeAll { busy[$0] != nil }
+      started.joined.merge(busy) { $1 }
+    }
+    started.operation = nil
+    return started
+  }
+
+  /// The envelopes; their number is the least that the operation will have, so that it does not end between two accounts.
+  private func entries(_ accounts: [String], _ operation: String) -> [Control.RefreshEntry] {
+    accounts.enumerated().map { number, account in
+      // The ids of what it makes are longer: those of accounts with long names are numbered.
+      let name = "\(operation).\(account)"
+      let id = name.utf8.count <= 96 ? name : "\(operation).\(number + 1)"
+      let envelope: JSON = .object([
+        "id": .string(id), "operation": .string(operation), "pipeline": .string(pipeline),
+        "account": .string(account), "size": .integer(Int64(accounts.count)),
+        "payload": .object(["discover": discovery]),
+      ])
+      return .init(account: account, id: id, envelope: envelope.bytes)
+    }
+  }
+
+  private var discovery: JSON {
+    var members: [String: JSON] = ["source": .string(source.rawValue)]
+    members["batch_size"] = batchSize.map { .integer(Int64($0)) }
+    members["start_date"] = since.map { .string($0) }
+    if closed { members["only_open"] = .bool(false) }
+    return .object(members)
+  }
+
+  private struct Report: Encodable {
+    let operation: String?
+    let accounts: [String]
+    let joined: [String: String]
+    let workers: Int
+    let watch: String
+  }
+
+  private func report(_ started: Started, _ control: Control, again: String) async throws {
+    let workers = try await control.workerCount()
+    let names = Set(started.joined.values).union(started.operation.map { [$0] } ?? []).sorted()
+    let watch = "batchd watch \(names.joined(separator: " "))\(again)"
+    for (operation, accounts) in Dictionary(
+      grouping: started.joined.keys, by: { started.joined[$0]! }
+    )
+    .sorted(by: { $0.key < $1.key }) {
+      Terminal.complain(
+        "\(operation) is refreshing \(Self.list(accounts.sorted())) already: left to it")
+    }
+    if common.json {
+      let report = Report(
+        operation: started.operation, accounts: started.accounts, joined: started.joined,
+        workers: workers, watch: watch)
+      Terminal.write(try CommonOptions.json(report) + "\n")
+    } else {
+      Terminal.write(names.map { $0 + "\n" }.joined())
+      if started.operation != nil {
+        Terminal.complain(
+          "started for \(Wording.count(started.accounts.count, "account", "accounts")): \(Self.list(started.accounts))"
+        )
+      }
+      if !wait { Terminal.complain("watch it: \(watch)") }
+    }
+    if workers == 0 {
+      Terminal.complain(
+        "no worker is running: it waits in \(control.keys.enqueue) until one starts")
+    }
+  }
+
+  /// A few names, and how many more.
+  private static func list(_ names: [String]) -> String {
+    let shown = names.prefix(8).joined(separator: ", ")
+    return names.count > 8 ? "\(shown) and \(names.count - 8) more" : shown
+  }
+}
