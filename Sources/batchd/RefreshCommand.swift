@@ -193,9 +193,12 @@ struct RefreshCommand: AsyncParsableCommand {
     } else {
       Terminal.write(names.map { $0 + "\n" }.joined())
       if started.operation != nil {
-        Terminal.complain(
-          "started for \(Wording.count(started.accounts.count, "account", "accounts")): \(Self.list(started.accounts))"
-        )
+        let accounts = Wording.count(started.accounts.count, "account", "accounts")
+        let jobs =
+          source == .store
+          ? "the jobs that the store knows (--source api finds new ones)"
+          : "the jobs that the service lists"
+        Terminal.complain("started for \(accounts), \(jobs): \(Self.list(started.accounts))")
       }
       if !wait { Terminal.complain("watch it: \(watch)") }
     }
