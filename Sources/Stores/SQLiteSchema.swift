@@ -12,6 +12,18 @@ enum SQLiteSchema {
   /// file at the same moment, one creates the tables and the others wait and then find them.
   /// - Throws: `StoreError` with code `.incompatible` when the file is another program's or a newer batchd's.
   static func migrate(_ db: Database, path: String) throws {
+    let version = try version(db, path: path)
+    for step in steps[version...] { try db.execute(sql: step) }
+    // A write at every opening: SQLite opens a file that it may not write without a complaint, and a
+    // worker should learn that at its start and not from its first batch.
+    try db.execute(
+      sql: "UPDATE batchd_store SET schema_version = ?, opened_at = \(now)",
+      arguments: [steps.count])
+  }
+
+  /// The version of the tables that are there; 0 without any.
+  /// - Throws: `StoreError` with code `.incompatible`, as `migrate`.
+  static func version(_ db: Database, path: String) throws -> Int {
     let tables = try String.fetchSet(db, sql: "SELECT name FROM sqlite_schema WHERE type = 'table'")
     var version = 0
     if tables.contains("batchd_store") {
@@ -27,12 +39,7 @@ enum SQLiteSchema {
         "\(path) has schema version \(version), this batchd knows versions up to \(steps.count);"
           + " install the newer batchd on this host or name another file")
     }
-    for step in steps[version...] { try db.execute(sql: step) }
-    // A write at every opening: SQLite opens a file that it may not write without a complaint, and a
-    // worker should learn that at its start and not from its first batch.
-    try db.execute(
-      sql: "UPDATE batchd_store SET schema_version = ?, opened_at = \(now)",
-      arguments: [steps.count])
+    return version
   }
 
   /// The present moment as an SQL expression.
