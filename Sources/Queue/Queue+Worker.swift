@@ -17,13 +17,24 @@ extension Queue {
     }
   }
 
+  /// A living worker that was given other stages for a pipeline than this one.
+  public struct StageDifference: Sendable, Hashable {
+    public let pipeline: String
+    /// This worker's, such as `setup,extraction`: new batches go through them from now on.
+    public let stages: String
+    public let otherWorker: String
+    public let otherStages: String
+  }
+
   /// Says who this worker is; returns what its earlier life left in its intakes to the lists.
   /// - Parameter quietMilliseconds: longer than any beat: when no worker at all was heard for this long, Redis was away.
+  /// - Returns: the pipelines that a living worker serves with other stages, each with one such worker.
   /// - Throws: `QueueError` with `.twin` or `.store`.
+  @discardableResult
   public func register(
     boot: String, host: String, pid: Int, version: String, store: String, slots: Int,
     quietMilliseconds: Int, pipelines: [Registration], now: Int? = nil
-  ) async throws {
+  ) async throws -> [StageDifference] {
     let lists = pipelines.flatMap { pipeline in
       pipeline.stages.map { StageList(pipeline: pipeline.name, stage: $0).description }
     }
@@ -46,7 +57,13 @@ extension Queue {
     ]
     arguments.append(.integer(kept.count))
     for (name, value) in kept { arguments += [name, .integer(value)] }
-    _ = try await call("register", arguments, now: now)
+    // A library of the revision before says OK.
+    let words = try await call("register", arguments, now: now).array?.compactMap(\.text) ?? []
+    return stride(from: 0, to: words.count - 3, by: 4).map { at in
+      StageDifference(
+        pipeline: words[at], stages: words[at + 1], otherWorker: words[at + 2],
+        otherStages: words[at + 3])
+    }
   }
 
   /// Takes back the leases of this worker's earlier life, which ended by a crash.

@@ -79,7 +79,7 @@ public struct Worker: Service, CustomStringConvertible {
   }
 
   private func register(boot: String) async throws {
-    try await queue.register(
+    let differences = try await queue.register(
       boot: boot, host: configuration.host, pid: Int(getpid()), version: configuration.version,
       store: try await store.identity(),
       slots: configuration.pipelines.flatMap(\.stages).map(\.slots).reduce(0, +),
@@ -87,6 +87,14 @@ public struct Worker: Service, CustomStringConvertible {
       pipelines: configuration.pipelines.map {
         .init(name: $0.name, stages: $0.stages.map(\.stage), counts: $0.counts)
       })
+    for one in differences {
+      logger.warning(
+        "another worker has other stages for a pipeline; new batches go through this one's: give all the same [pipelines.\(one.pipeline)] and restart those of the old one",
+        metadata: [
+          "pipeline": "\(one.pipeline)", "stages": "\(one.stages)", "other": "\(one.otherWorker)",
+          "other_stages": "\(one.otherStages)",
+        ])
+    }
   }
 
   /// Registers once nobody else bears the name. After a reboot or in a new container the earlier life looks like another

@@ -59,6 +59,34 @@ import Testing
     #expect(try await bench.events("worker_started") == 2)
   }
 
+  /// While a release that adds a stage is rolled out, workers differ: each start says so, and hinders nobody.
+  @Test func whoDiffersFromALivingWorkerInItsStagesIsTold() async throws {
+    let first = try await QueueBench()
+    let second = try await QueueBench("w2", on: first.redis)
+    func register(
+      _ bench: QueueBench, _ stages: [Stage], boot: String = "1", after milliseconds: Int = 0
+    ) async throws -> [Queue.StageDifference] {
+      try await bench.queue.register(
+        boot: boot, host: "here", pid: 7, version: "test", store: "s1", slots: 4,
+        quietMilliseconds: 3_600_000,
+        pipelines: [
+          .init(name: "same", stages: [.setup], counts: .setup),
+          .init(name: "demo", stages: stages, counts: .setup),
+        ], now: QueueBench.start + milliseconds)
+    }
+    #expect(try await register(first, [.setup]) == [])
+    let told = try await register(second, [.setup, .validation])
+    #expect(told.map(\.pipeline) == ["demo"] && told.first?.stages == "setup,validation")
+    #expect(told.first?.otherWorker == "w1" && told.first?.otherStages == "setup")
+    #expect(try await first.events("stages_differ") == 1)
+    #expect(try await first.field("pipelines", "demo") == "setup,validation|setup")
+    // The last of the old ones is replaced: its own earlier life is nobody else.
+    #expect(try await register(first, [.setup, .validation], boot: "2") == [])
+    // Nor is a worker that has been silent for long.
+    #expect(try await register(second, [.setup], boot: "2", after: 30_001) == [])
+    #expect(try await first.events("stages_differ") == 1)
+  }
+
   @Test func anotherResultsStoreIsRefusedWithTheRemedy() async throws {
     let bench = try await QueueBench()
     try await bench.register(store: "s1")
