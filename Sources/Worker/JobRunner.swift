@@ -239,8 +239,14 @@ final class JobRunner: Sendable {
       return Assignment(claim: next, sent: sent)
     }
     if let following, hasSlot { state.giveSlots(following, 1) }
-    if case .ended = answer { state.outbox.send() }
-    if case .lost = answer { state.count(.lost) }
+    switch answer {
+    case .ended: state.outbox.send()
+    case .lost: state.count(.lost)
+    case .next(let next):
+      // Admitted through other stages than this worker was given: the next one is for who serves it.
+      try await shielded { [queue] in try await queue.handBack([next.lease]) }
+    default: break
+    }
     return nil
   }
 
