@@ -16,34 +16,60 @@ extension Control {
   }
 
   private static let step = 100
+  private static let mostWalks = 5
 
   /// Looks at every key under the prefix and at every entry of `leases`, `delayed` and `lanes`.
-  /// - Parameter repair: whether to apply each remedy; otherwise nothing is written.
-  public func inspect(repair: Bool) async throws -> Inspection {
+  /// - Parameters:
+  ///   - repair: whether to apply each remedy; otherwise nothing is written.
+  ///   - progress: told after each step how many keys were looked at.
+  public func inspect(
+    repair: Bool, progress: (Int) -> Void = { _ in }
+  ) async throws -> Inspection {
+    var seen = try await walk(repair: repair, progress)
+    var last = seen.findings
+    var walks = 1
+    // A remedy may show what was behind it: a second fault of the record, or another record's.
+    while walks < Self.mostWalks, last.contains(where: \.isRepaired) {
+      let again = try await walk(repair: repair, progress)
+      walks += 1
+      last = again.findings
+      let repaired = seen.findings.filter(\.isRepaired)
+      seen = again
+      seen.findings = Self.distinct(repaired + last)
+    }
+    return seen
+  }
+
+  private func walk(repair: Bool, _ progress: (Int) -> Void) async throws -> Inspection {
     var seen = Inspection()
     let aside = Array("\(keys.prefix):aside:".utf8)
-    try await walk(["SCAN"], options: ["MATCH", .text("\(keys.prefix):*")]) { page in
+    try await follow(["SCAN"], options: ["MATCH", .text("\(keys.prefix):*")]) { page in
       let found = page.filter { !$0.starts(with: aside) }
       seen.aside += page.count - found.count
       seen.keys += found.count
+      progress(seen.keys)
       seen.findings += try await look(at: found.map { ($0, []) }, repair: repair)
     }
     for (command, key) in [("ZSCAN", keys.leases), ("ZSCAN", keys.delayed), ("HSCAN", keys.lanes)] {
       // A key of the wrong type was found above.
       let type = try await read([["TYPE", .text(key)]])[0].text
       guard type == (command == "ZSCAN" ? "zset" : "hash") else { continue }
-      try await walk([.text(command), .text(key)], options: []) { page in
+      try await follow([.text(command), .text(key)], options: []) { page in
         let members = stride(from: 0, to: page.count - 1, by: 2).map { page[$0] }
         seen.findings += try await look(at: members.map { (Array(key.utf8), $0) }, repair: repair)
       }
     }
     // A walk may meet a key twice.
-    var met: Set<Finding> = []
-    seen.findings.removeAll { !met.insert($0).inserted }
+    seen.findings = Self.distinct(seen.findings)
     return seen
   }
 
-  private func walk(
+  private static func distinct(_ findings: [Finding]) -> [Finding] {
+    var met: Set<Finding> = []
+    return findings.filter { met.insert($0).inserted }
+  }
+
+  private func follow(
     _ command: [RedisArgument], options: [RedisArgument], _ body: ([[UInt8]]) async throws -> Void
   ) async throws {
     var cursor = "0"

@@ -8,47 +8,37 @@ extension Control {
   private static let mostMemory = 0.8
   private static let mostClockSeconds = 5.0
 
-  /// What is wrong with Redis itself, each with its remedy; only reads.
-  /// - Parameter store: the identity of the results store that workers here are configured with; nil when unknown.
-  public func checkRedis(store: String?) async throws -> [Finding] {
-    let started = Date()
-    let replies = try await read([
-      ["INFO"], ["TIME"], ["HGET", .text(keys.store), "identity"],
-    ])
-    let info = Self.fields(ofInfo: replies[0].text ?? "")
-    var findings = Self.settings(info) + Self.memory(info)
-    findings += try await functions()
-    let time = replies[1].texts.compactMap(Double.init)
-    if time.count == 2 {
-      let difference = time[0] + time[1] / 1e6 - started.timeIntervalSince1970
-      if abs(difference) > Self.mostClockSeconds {
-        findings.append(
-          Finding(
-            "clock", "Redis's clock is \(Int(difference)) s from this host's",
-            remedy: "run a time service on both; batchd goes by Redis's, people read both"))
-      }
-    }
-    if let store, let known = replies[2].text, known != store {
-      findings.append(
-        Finding(
-          "store", "results go to store \(known), the configuration names store \(store)",
-          remedy:
-            "configure the same store everywhere, or HDEL \(keys.store) identity to move on purpose"
-        ))
-    }
-    return findings
+  /// What Redis says of itself (`INFO`), by field.
+  public func info() async throws -> [String: String] {
+    Self.fields(ofInfo: try await read([["INFO"]])[0].text ?? "")
   }
 
-  private static func fields(ofInfo text: String) -> [Substring: Substring] {
-    var fields: [Substring: Substring] = [:]
+  /// The identity of the results store that workers write to; nil when none has said one.
+  public func storeIdentity() async throws -> String? {
+    try await read([["HGET", .text(keys.store), "identity"]])[0].text
+  }
+
+  /// What is wrong with Redis itself: settings, memory, clock.
+  /// - Parameter info: of `info()`, a moment ago.
+  public static func redisArea(_ info: [String: String]) -> Area {
+    let policy = info["maxmemory_policy"].map { ", \($0)" } ?? ""
+    let log = info["aof_enabled"] == "1" ? ", append-only file" : ""
+    let used = (info["used_memory"].flatMap { Int($0) } ?? 0) >> 20
+    return Area(
+      "redis", "\(info["redis_version"] ?? "")\(policy)\(log), \(used) MiB used",
+      findings: settings(info) + memory(info) + clock(info))
+  }
+
+  private static func fields(ofInfo text: String) -> [String: String] {
+    var fields: [String: String] = [:]
     for line in text.split(whereSeparator: \.isNewline) {
       guard let colon = line.firstIndex(of: ":") else { continue }
-      fields[line[..<colon]] = line[line.index(after: colon)...]
+      fields[String(line[..<colon])] = String(line[line.index(after: colon)...])
     }
     return fields
   }
 
-  private static func settings(_ info: [Substring: Substring]) -> [Finding] {
+  private static func settings(_ info: [String: String]) -> [Finding] {
     var findings: [Finding] = []
     func add(_ problem: String, _ remedy: String) {
       findings.append(Finding("redis", problem, remedy: remedy))
@@ -72,14 +62,19 @@ extension Control {
     } else if info["aof_last_write_status"] != "ok" {
       add("cannot write its append-only file", "see Redis's log; is the disk full?")
     }
+    if let status = info["aof_last_bgrewrite_status"], status != "ok" {
+      add(
+        "could not write its append-only file anew, which grows without end",
+        "see Redis's log; is the disk full?")
+    }
     if let status = info["rdb_last_bgsave_status"], status != "ok" {
       add("could not write its last snapshot", "see Redis's log; is the disk full?")
     }
     return findings
   }
 
-  private static func memory(_ info: [Substring: Substring]) -> [Finding] {
-    func bytes(_ field: Substring) -> Double { info[field].flatMap { Double($0) } ?? 0 }
+  private static func memory(_ info: [String: String]) -> [Finding] {
+    func bytes(_ field: String) -> Double { info[field].flatMap { Double($0) } ?? 0 }
     let limit = bytes("maxmemory") > 0 ? bytes("maxmemory") : bytes("total_system_memory")
     let used = bytes("used_memory")
     guard limit > 0, used > mostMemory * limit else { return [] }
@@ -91,7 +86,19 @@ extension Control {
     ]
   }
 
-  private func functions() async throws -> [Finding] {
+  private static func clock(_ info: [String: String]) -> [Finding] {
+    guard let text = info["server_time_usec"], let microseconds = Double(text) else { return [] }
+    let difference = microseconds / 1e6 - Date().timeIntervalSince1970
+    guard abs(difference) > mostClockSeconds else { return [] }
+    return [
+      Finding(
+        "clock", "Redis's clock is \(Int(difference)) s from this host's",
+        remedy: "run a time service on both; batchd goes by Redis's, people read both")
+    ]
+  }
+
+  /// Whether the function library is there, and of this release; loads nothing.
+  public func checkFunctions() async throws -> Area {
     let ours = FunctionCode.revision
     let present: Int?
     do {
@@ -99,24 +106,23 @@ extension Control {
     } catch let error as RedisError where RedisFunctionLibrary.isMissing(error) {
       present = nil
     }
-    switch present {
-    case nil:
-      return [
-        Finding("functions", "are not loaded", remedy: "start a worker: it loads them")
-      ]
-    case let present? where present < ours:
-      return [
-        Finding(
-          "functions", "are of revision \(present), this batchd has \(ours)",
-          remedy: "restart a worker of this release: it loads them")
-      ]
-    case let present? where present > ours:
-      return [
-        Finding(
-          "functions", "are of revision \(present), this batchd knows \(ours)",
-          remedy: "use the batchd of the newer workers here, too")
-      ]
-    default: return []
-    }
+    let found: (problem: String, remedy: String)? =
+      switch present {
+      case nil: ("are not loaded", "start a worker: it loads them")
+      case let present? where present < ours:
+        (
+          "are of revision \(present), this batchd has \(ours)",
+          "restart a worker of this release: it loads them"
+        )
+      case let present? where present > ours:
+        (
+          "are of revision \(present), this batchd knows \(ours)",
+          "use the batchd of the newer workers here, too"
+        )
+      default: nil
+      }
+    return Area(
+      "functions", present.map { "revision \($0)" } ?? "",
+      findings: found.map { [Finding("functions", $0.problem, remedy: $0.remedy)] } ?? [])
   }
 }

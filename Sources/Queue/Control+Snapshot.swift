@@ -4,7 +4,6 @@ internal import Redis
 /// Reading a `Snapshot`: a few round trips, each bounded; not atomic, for it locks nothing.
 extension Control {
   private enum Bound {
-    static let workers = 1_000
     static let lanes = 10_000
     static let failed = 5
     /// Keys that the search for gates looks at, and how many of them in one step.
@@ -25,13 +24,18 @@ extension Control {
     let now = Self.milliseconds(replies[0])
     let held = counts[12]
     let (gates, sawAllKeys) = try await closedGates(now: now)
+    let queues = try await waiting()
+    let workers = try await workers(now: now).filter { $0.state != .stopped }
     return Snapshot(
-      takenAt: now, epoch: replies[1].integer, enqueued: counts[2], queues: try await waiting(),
+      takenAt: now, epoch: replies[1].integer, enqueued: counts[2], queues: queues,
       delayed: counts[3], nextDueAt: Self.firstScore(replies[4]), leases: counts[5],
-      nextExpiryAt: Self.firstScore(replies[6]), lanesHeld: held,
+      nextExpiryAt: Self.firstScore(replies[6]),
+      unserved: Self.unserved(queues, by: workers), lanesHeld: held,
       lanes: held <= Bound.lanes ? try await lanes() : [], paused: replies[7].texts.sorted(),
-      rejected: counts[8], failed: counts[9], lastFailed: try await lastFailed(),
-      outbox: counts[10], workers: try await workers(), closedGates: gates,
+      rejected: counts[8],
+      failed: counts[9], lastRejected: try await rejected(limit: 1).first?.reason,
+      lastFailed: try await lastFailed(),
+      outbox: counts[10], workers: workers, closedGates: gates,
       isPartial: held > Bound.lanes || !sawAllKeys,
       stats: replies[11].fields.compactMapValues { Int($0) })
   }
@@ -61,16 +65,31 @@ extension Control {
     }
   }
 
+  private static func unserved(
+    _ queues: [Snapshot.Waiting], by workers: [WorkerStatus]
+  ) -> [Snapshot.Waiting] {
+    let served = Set(workers.filter { $0.state == .alive }.flatMap(\.serves))
+    return queues.filter { $0.waiting + $0.suspects > 0 && !served.contains($0.list) }
+  }
+
   private func lanes() async throws -> [Snapshot.Lane] {
     let holders = try await read([["HGETALL", .text(keys.lanes)]])[0].fields.sorted {
       $0.key < $1.key
     }
-    let lengths = try await read(
-      holders.map { ["LLEN", .text("\(keys.prefix):lane:\($0.key)")] })
-    return zip(holders, lengths).map { lane, length in
-      Snapshot.Lane(name: lane.key, holder: lane.value, waiting: length.integer ?? 0)
+    let replies = try await read(
+      holders.flatMap { lane, holder in
+        [
+          ["LLEN", .text("\(keys.prefix):lane:\(lane)")],
+          ["HMGET", .text(keys.batch(holder)), "stage", "place"],
+        ]
+      })
+    return holders.enumerated().map { at, lane in
+      let holder = replies[2 * at + 1].array
+      return Snapshot.Lane(
+        name: lane.key, holder: lane.value, stage: holder?.first?.text, place: holder?.last?.text,
+        waiting: replies[2 * at].integer ?? 0)
     }
-    .filter { $0.waiting > 0 }.sorted { ($1.waiting, $0.name) < ($0.waiting, $1.name) }
+    .sorted { ($1.waiting, $0.name) < ($0.waiting, $1.name) }
   }
 
   private func lastFailed() async throws -> [BatchState] {
@@ -78,25 +97,6 @@ extension Control {
       ["ZRANGE", .text(keys.failed), 0, .integer(Bound.failed - 1), "REV"]
     ])[0].texts
     return try await batches(ids).compactMap { $0 }
-  }
-
-  private func workers() async throws -> [Snapshot.Worker] {
-    let beats = try await read([
-      ["ZRANGE", .text(keys.workers), 0, .integer(Bound.workers - 1), "WITHSCORES"]
-    ])[0].fields.sorted { $0.key < $1.key }
-    let hashes = try await read(beats.map { ["HGETALL", .text(keys.worker($0.key))] })
-    return zip(beats, hashes).map { beat, reply in
-      let fields = reply.fields
-      let described: Set = [
-        "host", "pid", "boot", "version", "slots", "running", "pipelines", "started_at", "beat_at",
-      ]
-      return Snapshot.Worker(
-        name: beat.key, host: fields["host"] ?? "", pid: fields.count("pid"),
-        version: fields["version"] ?? "", slots: fields.count("slots"),
-        running: fields.count("running"), beatAt: Int(beat.value) ?? 0,
-        startedAt: fields.text("started_at"),
-        counters: fields.filter { !described.contains($0.key) }.compactMapValues { Int($0) })
-    }
   }
 
   /// Gates have no index, since an unused one expires: a bounded walk over the keys finds them.

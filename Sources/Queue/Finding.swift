@@ -1,6 +1,6 @@
 /// Something that is wrong, as `batchd doctor` shows it.
 public struct Finding: Sendable, Hashable, Encodable {
-  /// The key of Redis; `redis`, `functions`, `clock` or `store` for what is no record.
+  /// The key of Redis; for what is no key a word: `redis`, `clock`, `rights`, `functions`, `store`, `accounts.NAME`, ….
   public let key: String
   /// The entry of the key that is meant; empty for the key itself.
   public let member: String

@@ -15,6 +15,7 @@ public struct Keys: Sendable, Hashable {
   public var paused: String { "\(prefix):paused" }
   public var operations: String { "\(prefix):operations" }
   public var workers: String { "\(prefix):workers" }
+  public var departed: String { "\(prefix):departed" }
   public var store: String { "\(prefix):store" }
   public var pipelines: String { "\(prefix):pipelines" }
   public var meta: String { "\(prefix):meta" }

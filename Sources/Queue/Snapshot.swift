@@ -11,18 +11,23 @@ public struct Snapshot: Sendable, Hashable, Encodable {
   public var nextDueAt: Int?
   public var leases: Int
   public var nextExpiryAt: Int?
+  /// Stages in which batches wait and that no living worker serves.
+  public var unserved: [Waiting]
   /// Lanes that a batch holds; who waits in them.
   public var lanesHeld: Int
-  /// Lanes in which batches wait, the longest first.
+  /// Lanes that a batch holds, the longest first; none of them when they are too many.
   public var lanes: [Lane]
   public var paused: [String]
   public var rejected: Int
   public var failed: Int
+  /// Why the newest of the rejected entries is one.
+  public var lastRejected: String?
   /// The last ones, newest first.
   public var lastFailed: [BatchState]
   /// Ended runs that the results store has not acknowledged.
   public var outbox: Int
-  public var workers: [Worker]
+  /// Those that live or are silent, and those that died within the last hour.
+  public var workers: [WorkerStatus]
   /// Gates that are closed because a service said so, or for longer than their own interval.
   public var closedGates: [Gate]
   /// Lanes or keys were too many to look at all: `lanes` or `closedGates` may miss some.
@@ -36,27 +41,23 @@ public struct Snapshot: Sendable, Hashable, Encodable {
     public var waiting: Int
     /// Batches whose worker died: they run one at a time.
     public var suspects: Int
+
+    /// As `queue` and `stage` name it: `PIPELINE:STAGE`.
+    public var list: String { "\(pipeline):\(stage)" }
   }
 
   public struct Lane: Sendable, Hashable, Encodable {
     /// `PIPELINE:ACCOUNT`.
     public var name: String
     public var holder: String
+    /// Where the holder is; nil when its record is gone.
+    public var stage: String?
+    /// The key that holds the holder: a list, `batchd:delayed`, `batchd:leases`.
+    public var place: String?
     public var waiting: Int
-  }
 
-  public struct Worker: Sendable, Hashable, Encodable {
-    public var name: String
-    public var host: String
-    public var pid: Int
-    public var version: String
-    public var slots: Int
-    public var running: Int
-    public var beatAt: Int
-    /// RFC 3339.
-    public var startedAt: String?
-    /// What it counted since its start: `finished`, `failed`, `retried`, …
-    public var counters: [String: Int]
+    /// Of the name.
+    public var account: Substring { name.drop { $0 != ":" }.dropFirst() }
   }
 
   public struct Gate: Sendable, Hashable, Encodable {

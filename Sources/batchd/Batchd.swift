@@ -15,7 +15,7 @@ struct Batchd: AsyncParsableCommand {
         name: "Work and watch",
         subcommands: [
           EnqueueCommand.self, RefreshCommand.self, ImportCommand.self, WatchCommand.self,
-          StatusCommand.self,
+          StatusCommand.self, WorkersCommand.self,
           HistoryCommand.self,
         ]),
       CommandGroup(

@@ -2,22 +2,24 @@ internal import ArgumentParser
 internal import Foundation
 internal import Queue
 internal import Redis
-internal import Stores
 
 /// `batchd doctor [--repair]`
 struct DoctorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
-    abstract: "Look for what is wrong with Redis and with the records in it, and mend records.",
+    abstract: "Look for what is wrong: Redis, store, secrets, workers, records; mend records.",
     discussion: """
-      Looks at every key under the prefix, in small steps; workers may run meanwhile. Workers mend \
-      by themselves what hinders them, within seconds or minutes; this finds the rest, and shows all.
+      Looks at Redis, this user's rights there, the functions, the results store and the secrets of \
+      this host, the workers, and every key under the prefix, in small steps; workers may run \
+      meanwhile. Workers mend by themselves what hinders them, within seconds or minutes; this \
+      finds the rest, and shows all. Run it as batchd's user, who can read the secrets and the store.
 
         batchd doctor
         batchd doctor --repair
         batchd doctor --json | jq '.findings[].problem'
 
-      Exit status: 0 when nothing is wrong (any more), 1 when something is.
+      Exit status: 0 when nothing is wrong (any more), 1 when something is, 69 without Redis. A \
+      note is nothing wrong.
       """)
 
   @Flag(help: "Apply the remedy of each broken record; otherwise it is only shown.")
@@ -31,62 +33,92 @@ struct DoctorCommand: AsyncParsableCommand {
   func run() async throws {
     let configuration = try common.configuration()
     let control = try await common.connect(configuration)
-    var report = Control.Inspection()
-    var store: String?
-    var around: [Finding] = []
-    do {
-      store = try await storeIdentity(configuration)
-    } catch let error as StoreError {
-      around = [
-        Finding(
-          "store", error.message,
-          remedy: "mend it; until then workers wait, and what has ended stays in Redis")
-      ]
-    }
-    around += try await control.checkRedis(store: store)
+    let info = try await control.info()
+    var redis = Control.redisArea(info)
+    redis.findings += RedisDisk.findings(info, url: configuration.redis.url)
+    let functions = try await area("functions") { try await control.checkFunctions() }
+    var report = DoctorReport(
+      areas: [
+        redis, try await control.checkRights(), functions,
+        try await area("store") { try await checkStore(configuration, control) },
+        configuration.checkSecrets(),
+      ])
     // Without functions nobody has worked here, and nobody can look.
-    if repair || !around.contains(where: { $0.key == "functions" }) {
-      do {
-        report = try await control.inspect(repair: repair)
-      } catch let error as RedisError where error.serverCode == "MISCONF" && !around.isEmpty {
-        // It cannot write to its disk, as was found, and runs no function that might.
-      }
+    if repair || functions.summary != "" {
+      try await look(control, &report)
+    } else {
+      report.areas.append(Area("records", "none: nobody has worked here yet"))
     }
-    report.findings = around + report.findings
-    try common.answer(Self.lines(report, repair: repair).joined(separator: "\n"), report)
+    try common.answer(report.lines(repair: repair, hasColor: Terminal().hasColor), report)
     guard report.findings.allSatisfy(\.isRepaired) else { throw Self.unhealthy }
   }
 
-  /// Only what a configuration file names is this host's store, and only if it exists: looking makes none. Whether workers
-  /// can use what this user may not write nobody knows.
-  private func storeIdentity(_ configuration: Configuration) async throws -> String? {
-    let settings = configuration.store
-    guard common.redis == nil,
-      settings.url != nil || FileManager.default.isWritableFile(atPath: settings.path)
-    else { return nil }
-    let store = try await settings.open(makesTables: false)
-    let identity = try await store.identity()
-    try await store.close()
-    return identity
+  /// The records first: what stands in the way of a look at the work may be repaired by then.
+  private func look(_ control: Control, _ report: inout DoctorReport) async throws {
+    var seen = Control.Inspection()
+    let records = try await area("records") {
+      let progress = DoctorProgress()
+      defer { progress.end() }
+      seen = try await control.inspect(repair: repair) { progress.show($0) }
+      var area = Area(
+        "records", Wording.count(seen.keys, "key", "keys"), findings: seen.findings)
+      if seen.aside > 0 {
+        area.notes.append(
+          "\(Wording.count(seen.aside, "key", "keys")) of the wrong type set aside as …:aside:…, deleted 30 days later"
+        )
+      }
+      return area
+    }
+    report.keys = seen.keys
+    report.aside = seen.aside
+    report.areas += [try await area("workers") { try await control.checkWork() }, records]
   }
 
-  static func lines(_ report: Control.Inspection, repair: Bool) -> [String] {
-    var lines: [String] = []
-    for finding in report.findings {
-      let line = StyledLine("\(finding.key) \(finding.problem)")
-      let remedy = StyledLine("  \(finding.isRepaired ? "done" : "remedy"): \(finding.remedy)")
-      lines += [line, remedy].map { $0.text(width: nil, hasColor: false) }
+  /// What Redis refuses in one area is a finding, and no reason to look at no other.
+  private func area(_ name: String, _ look: () async throws -> Area) async throws -> Area {
+    do { return try await look() } catch let error as RedisError where error.code == .server {
+      let remedy =
+        switch error.serverCode {
+        case "NOPERM": "give this user the rights of deploy/redis.acl"
+        case "WRONGTYPE": "batchd doctor --repair sets aside what is of the wrong type"
+        default: "see what else is found, and Redis's log"
+        }
+      let finding = Finding(name, "cannot be looked at: \(error.message)", remedy: remedy)
+      return Area(name, findings: [finding])
     }
-    let wrong = Wording.count(report.findings.count, "finding", "findings")
-    lines.append("\(Wording.count(report.keys, "key", "keys")) looked at: \(wrong)")
-    if report.aside > 0 {
-      lines.append(
-        "\(Wording.count(report.aside, "key", "keys")) of the wrong type set aside as …:aside:…, deleted 30 days later"
-      )
-    }
-    if !repair, report.findings.contains(where: { $0.key.contains(":") && !$0.isRepaired }) {
-      lines.append("batchd doctor --repair applies the remedies of broken records")
-    }
-    return lines
   }
+
+  /// Only what a configuration names is this host's store: with --redis it may be another's.
+  private func checkStore(_ configuration: Configuration, _ control: Control) async throws -> Area {
+    guard common.redis == nil else {
+      return Area("store", "not looked at: --redis may mean another one than the file's")
+    }
+    var (area, identity) = await configuration.store.check()
+    if let identity, let known = try await control.storeIdentity(), known != identity {
+      area.findings.append(
+        Finding(
+          "store", "results go to store \(known), the configuration names store \(identity)",
+          remedy:
+            "configure the same store everywhere, or HDEL \(control.keys.store) identity to move on purpose"
+        ))
+    }
+    return area
+  }
+}
+
+/// Says on a terminal how far a walk has come that takes more than a second.
+private final class DoctorProgress {
+  private let isShown = Terminal.isErrorLive
+  private var next = ContinuousClock.now + .seconds(1)
+  private var hasShown = false
+
+  func show(_ keys: Int) {
+    guard isShown, ContinuousClock.now > next else { return }
+    next = .now + .milliseconds(200)
+    hasShown = true
+    FileHandle.standardError.write(Data("\r\(Wording.count(keys)) keys looked at …".utf8))
+  }
+
+  /// Takes the line back.
+  func end() { if hasShown { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) } }
 }

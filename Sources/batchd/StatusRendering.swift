@@ -5,8 +5,7 @@ internal import Queue
 enum StatusRendering {
   private enum Bound {
     static let lanes = 5
-    /// Beats come every 10 s; three missed are a reason to look.
-    static let beatMilliseconds = 30_000
+    static let workers = 8
   }
 
   static func lines(_ snapshot: Snapshot, address: String, prefix: String) -> [StyledLine] {
@@ -17,7 +16,8 @@ enum StatusRendering {
             "  \(address)  \(Timestamp(milliseconds: Int64(snapshot.takenAt)))"
               + (snapshot.epoch.map { "  epoch \($0)" } ?? ""), .dim)
       ],
-      facts(snapshot), queues(snapshot), workers(snapshot), gates(snapshot), failures(snapshot),
+      facts(snapshot), queues(snapshot) + unserved(snapshot), accounts(snapshot),
+      workers(snapshot), gates(snapshot), failures(snapshot),
     ]
     return Array(sections.filter { !$0.isEmpty }.joined(separator: [""]))
   }
@@ -28,9 +28,6 @@ enum StatusRendering {
       moment.map { ", the next in \(Wording.duration(milliseconds: $0 - now))" } ?? ""
     }
     let waitingInLanes = snapshot.lanes.reduce(0) { $0 + $1.waiting }
-    let longest = snapshot.lanes.prefix(Bound.lanes).map {
-      "\($0.name) \(Wording.count($0.waiting))"
-    }
     var facts: [(String, StyledLine)] = []
     if !snapshot.paused.isEmpty {
       facts.append(("PAUSED", StyledLine(snapshot.paused.joined(separator: ", "), .yellow)))
@@ -42,10 +39,14 @@ enum StatusRendering {
       (
         "lanes",
         StyledLine(
-          "\(Wording.count(snapshot.lanesHeld)) busy, \(Wording.count(waitingInLanes)) waiting"
-            + (longest.isEmpty ? "" : ": " + longest.joined(separator: ", ")))
+          "\(Wording.count(snapshot.lanesHeld)) busy, \(Wording.count(waitingInLanes)) waiting")
       ),
-      ("failed", counted(snapshot.failed, .red)), ("rejected", counted(snapshot.rejected, .yellow)),
+      ("failed", counted(snapshot.failed, .red)),
+      (
+        "rejected",
+        counted(snapshot.rejected, .yellow)
+          + StyledLine(snapshot.lastRejected.map { ", the newest: \($0)" } ?? "")
+      ),
     ]
     if snapshot.outbox > 0 {
       facts.append(("outbox", "\(Wording.count(snapshot.outbox)) to be written to the store"))
@@ -91,32 +92,88 @@ enum StatusRendering {
       })
   }
 
+  /// What waits in vain, where no number shows it.
+  private static func unserved(_ snapshot: Snapshot) -> [StyledLine] {
+    // Without any worker that is said once.
+    guard snapshot.workers.contains(where: { $0.state == .alive }) else { return [] }
+    return snapshot.unserved.map { queue in
+      let count = Wording.count(queue.waiting + queue.suspects)
+      return StyledLine(
+        "NOBODY SERVES \(queue.list): \(count) wait for a worker that has it (batchd workers)", .red
+      )
+    }
+  }
+
+  /// The busy lanes: whose account, who holds it, where that one is and what it waits for.
+  private static func accounts(_ snapshot: Snapshot) -> [StyledLine] {
+    guard !snapshot.lanes.isEmpty else { return [] }
+    let isClosed = snapshot.lanes.prefix(Bound.lanes).contains { gate($0, snapshot) != nil }
+    let rows = snapshot.lanes.prefix(Bound.lanes).map { lane -> [StyledLine] in
+      [
+        StyledLine(lane.name), StyledLine(lane.holder), StyledLine(lane.stage ?? "-"),
+        place(lane), StyledLine(Wording.count(lane.waiting)),
+      ] + (isClosed ? [gate(lane, snapshot) ?? ""] : [])
+    }
+    let columns: [TextTable.Column] =
+      [
+        .left("ACCOUNT"), .left("BATCH"), .left("STAGE"), .left("IS"), .right("BEHIND IT"),
+      ] + (isClosed ? [.left("GATE")] : [])
+    let more = snapshot.lanes.count - rows.count
+    return TextTable.lines(columns, Array(rows))
+      + (more > 0 ? [StyledLine("… \(Wording.count(more)) more", .dim)] : [])
+  }
+
+  private static func place(_ lane: Snapshot.Lane) -> StyledLine {
+    let kind = lane.place?.split(separator: ":").dropFirst().first ?? ""
+    return switch kind {
+    case "leases": StyledLine("running", .green)
+    case "delayed": StyledLine("delayed", .yellow)
+    case "suspects": StyledLine("suspect", .yellow)
+    case "": StyledLine("gone", .red)
+    default: "waiting"
+    }
+  }
+
+  /// The gate of the lane's account, when it is closed: its name ends with the account's.
+  private static func gate(_ lane: Snapshot.Lane, _ snapshot: Snapshot) -> StyledLine? {
+    let gate = snapshot.closedGates.first { $0.name.hasSuffix(":\(lane.account)") }
+    guard let gate else { return nil }
+    let left = Wording.duration(milliseconds: gate.opensAt - snapshot.takenAt)
+    return StyledLine("closed for \(left)\(gate.reason.map { ": \($0)" } ?? "")", .yellow)
+  }
+
   private static func workers(_ snapshot: Snapshot) -> [StyledLine] {
-    guard !snapshot.workers.isEmpty else {
-      return [
-        StyledLine("NO WORKER is running: nothing moves until one starts (batchd work)", .red)
+    guard snapshot.workers.contains(where: { $0.state == .alive }) else {
+      return [WorkersRendering.noWorker] + (snapshot.workers.isEmpty ? [] : table(snapshot))
+    }
+    return table(snapshot)
+  }
+
+  private static func table(_ snapshot: Snapshot) -> [StyledLine] {
+    let now = snapshot.takenAt
+    // Who is in trouble first, and then who is busy.
+    let workers = snapshot.workers.sorted {
+      ($0.state == .alive ? 1 : 0, -$0.running, $0.name)
+        < ($1.state == .alive ? 1 : 0, -$1.running, $1.name)
+    }
+    let rows = workers.prefix(Bound.workers).map { worker in
+      [
+        StyledLine(worker.name), WorkersRendering.state(worker),
+        StyledLine(Wording.count(worker.running)), StyledLine(Wording.count(worker.slots)),
+        StyledLine(WorkersRendering.beat(worker, now: now)),
+        StyledLine(WorkersRendering.up(worker, now: now)),
+        WorkersRendering.counter("finished", of: worker),
+        WorkersRendering.counter("failed", of: worker), StyledLine(worker.version),
+        StyledLine(worker.host),
       ]
     }
     let columns: [TextTable.Column] = [
-      .left("WORKER"), .left("HOST"), .right("PID"), .right("RUNNING"), .right("SLOTS"),
-      .right("BEAT"), .right("UP"), .right("DONE"), .right("FAILED"), .left("VERSION"),
+      .left("WORKER"), .left("STATE"), .right("RUNNING"), .right("SLOTS"), .right("BEAT"),
+      .right("UP"), .right("DONE"), .right("FAILED"), .left("VERSION"), .left("HOST"),
     ]
-    let now = "\(Timestamp(milliseconds: Int64(snapshot.takenAt)))"
-    let rows = snapshot.workers.map { worker -> [StyledLine] in
-      let age = snapshot.takenAt - worker.beatAt
-      let up = Wording.milliseconds(from: worker.startedAt, to: now)
-      return [
-        StyledLine(worker.name), StyledLine(worker.host), StyledLine("\(worker.pid)"),
-        StyledLine(Wording.count(worker.running)), StyledLine(Wording.count(worker.slots)),
-        StyledLine(
-          "\(Wording.duration(milliseconds: age)) ago",
-          age > Bound.beatMilliseconds ? .red : .plain),
-        StyledLine(up.map { Wording.duration(milliseconds: $0) } ?? "-"),
-        StyledLine(Wording.count(worker.counters["finished"] ?? 0)),
-        counted(worker.counters["failed"] ?? 0, .yellow), StyledLine(worker.version),
-      ]
-    }
-    return TextTable.lines(columns, rows)
+    let more = workers.count - rows.count
+    return TextTable.lines(columns, Array(rows))
+      + (more > 0 ? [StyledLine("… \(Wording.count(more)) more (batchd workers)", .dim)] : [])
   }
 
   private static func gates(_ snapshot: Snapshot) -> [StyledLine] {

@@ -58,6 +58,9 @@ struct WorkCommand: AsyncParsableCommand {
         services: [
           .init(service: wiring.worker, successTerminationBehavior: .gracefullyShutdownGroup),
           .init(service: reload),
+          .init(
+            service: StartChecks(configuration: configuration, logger: logger),
+            successTerminationBehavior: .ignore),
         ], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
     do {
       try await group.run()

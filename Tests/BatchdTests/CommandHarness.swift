@@ -135,6 +135,9 @@ final class RunningCommand: @unchecked Sendable {
   /// What it has written so far.
   var output: String { get throws { try text("out") } }
 
+  /// What it has written to standard error so far.
+  var complaint: String { get throws { try text("err") } }
+
   /// Whether it has the library of that name, such as `libpq`, in its memory.
   func hasLoaded(_ library: String) throws -> Bool {
     // String(contentsOf:) takes the first page of such a file for all of it.

@@ -131,7 +131,8 @@ import Worker
       #expect(status.status == 0)
       for words in [
         "PAUSED    stage:demo:extraction", "running   1 lease", "delayed   1, the next in 59m",
-        "lanes     1 busy, 2 waiting: demo:acme 2", "failed    1", "rejected  1",
+        "lanes     1 busy, 2 waiting", "failed    1", "rejected  1, the newest: ",
+        "demo:acme  b1     setup  running          2  closed for 1m",
         "demo         0           0           -", "night-1", "workiz:acme     1m", "  429",
         "account is closed",
       ] {

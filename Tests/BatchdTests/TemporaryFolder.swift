@@ -1,12 +1,13 @@
 import Foundation
 
-/// A folder of its own for one test, removed when its owner goes.
+/// A folder of its own for one test, closed to others, removed when its owner goes.
 final class TemporaryFolder: Sendable {
   let path: String
 
   init() throws {
     let url = FileManager.default.temporaryDirectory.appending(path: "batchd-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    try FileManager.default.createDirectory(
+      at: url, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     path = url.path
   }
 

@@ -1,0 +1,46 @@
+internal import Foundation
+internal import Logging
+internal import Queue
+internal import Redis
+internal import ServiceLifecycle
+
+/// Doctor's quick checks at a worker's start, as warnings in its log: beside the start, which does not wait for them.
+struct StartChecks: Service {
+  let configuration: Configuration
+  let logger: Logger
+
+  func run() async throws {
+    var findings = configuration.exposedSecrets()
+    findings += configuration.store.lowSpace(
+      DiskSpace.free(at: DiskSpace.folder(of: configuration.store.path)))
+    warn(findings)
+    try? await cancelWhenGracefulShutdown {
+      while true {
+        do { return warn(try await askRedis()) } catch {
+          // The worker waits for Redis and says so.
+          try await Task.sleep(for: .seconds(5))
+        }
+      }
+    }
+  }
+
+  private func askRedis() async throws -> [Finding] {
+    let client = RedisClient(
+      try configuration.redisConfiguration(),
+      logger: Logger(label: "batchd") { _ in SwiftLogNoOpLogHandler() })
+    let connection = try await client.connect()
+    let control = Control(connection, prefix: configuration.prefix)
+    let info = try await control.info()
+    let rights = try await control.checkRights()
+    await connection.close()
+    return Control.redisArea(info).findings
+      + RedisDisk.findings(info, url: configuration.redis.url) + rights.findings
+  }
+
+  private func warn(_ findings: [Finding]) {
+    for finding in findings {
+      logger.warning(
+        "\(finding.key) \(finding.problem)", metadata: ["remedy": "\(finding.remedy)"])
+    }
+  }
+}
