@@ -1,6 +1,14 @@
-internal import Foundation
+internal import FoundationEssentials
 internal import Pipeline
 internal import Queue
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#else
+  internal import Darwin
+#endif
 
 /// What doctor can see of secrets on this host.
 extension Configuration {
@@ -86,17 +94,16 @@ extension SecretSource {
 
   /// Whether its mode lets anybody at the file who can come to it through the folders above.
   fileprivate static func isOpenToAll(_ path: String) -> Bool {
-    func mode(_ path: String) -> Int {
-      let file = URL(filePath: path).resolvingSymlinksInPath().path
-      let attributes = try? FileManager.default.attributesOfItem(atPath: file)
-      return (attributes?[.posixPermissions] as? NSNumber)?.intValue ?? 0
+    func allows(_ bits: mode_t, _ path: String) -> Bool {
+      var status = stat()
+      return stat(path, &status) == 0 && status.st_mode & bits != 0
     }
-    guard mode(path) & 0o006 != 0 else { return false }
+    guard allows(0o006, path) else { return false }
     var folder = DiskSpace.folder(of: path)
-    while true {
-      guard mode(folder) & 0o001 != 0 else { return false }
-      if folder == "/" || folder == "." { return true }
+    while folder != "/" && folder != "." {
+      guard allows(0o001, folder) else { return false }
       folder = DiskSpace.folder(of: folder)
     }
+    return true
   }
 }

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import Queue
+@testable import batchd
 
 /// What `batchd doctor` says of rights, secrets and stores.
 @Suite struct DoctorHostTests {
@@ -136,6 +137,23 @@ import Testing
     _ = try await harness.redis.cli("HSET", "batchd:store", "identity", "elsewhere")
     let other = try await doctor()
     #expect(other.status == 1 && other.output.contains("results go to store elsewhere"))
+  }
+
+  /// Its files are written anew beside the old ones: the disk needs as much again.
+  @Test func theDiskOfARedisOnThisHostIsLookedAt() async throws {
+    let harness = try await CommandHarness()
+    var info: [String: String] = [:]
+    for line in try await harness.redis.cli("INFO").split(whereSeparator: \.isNewline) {
+      let parts = line.split(separator: ":", maxSplits: 1).map(String.init)
+      if parts.count == 2 { info[parts[0]] = parts[1] }
+    }
+    #expect(RedisDisk.findings(info, url: harness.redis.url).isEmpty)
+    info["used_memory"] = "\(1 << 60)"
+    #expect(RedisDisk.findings(info, url: harness.redis.url).count == 1)
+    #expect(RedisDisk.findings(info, url: "redis://db.example.com").isEmpty)
+    // What has that number here is another program.
+    info["process_id"] = "\(ProcessInfo.processInfo.processIdentifier)"
+    #expect(RedisDisk.findings(info, url: harness.redis.url).isEmpty)
   }
 
   /// The quick ones of doctor's checks stand in the log of a worker that starts.
