@@ -57,9 +57,11 @@ struct DoctorCommand: AsyncParsableCommand {
   private func look(_ control: Control, _ report: inout DoctorReport) async throws {
     var seen = Control.Inspection()
     let records = try await area("records") {
-      let progress = DoctorProgress()
+      let progress = ProgressLine()
       defer { progress.end() }
-      seen = try await control.inspect(repair: repair) { progress.show($0) }
+      seen = try await control.inspect(repair: repair) { keys in
+        progress.show("\(Wording.count(keys)) keys looked at …")
+      }
       var area = Area(
         "records", Wording.count(seen.keys, "key", "keys"), findings: seen.findings)
       if seen.aside > 0 {
@@ -104,21 +106,4 @@ struct DoctorCommand: AsyncParsableCommand {
     }
     return area
   }
-}
-
-/// Says on a terminal how far a walk has come that takes more than a second.
-private final class DoctorProgress {
-  private let isShown = Terminal.isErrorLive
-  private var next = ContinuousClock.now + .seconds(1)
-  private var hasShown = false
-
-  func show(_ keys: Int) {
-    guard isShown, ContinuousClock.now > next else { return }
-    next = .now + .milliseconds(200)
-    hasShown = true
-    FileHandle.standardError.write(Data("\r\(Wording.count(keys)) keys looked at …".utf8))
-  }
-
-  /// Takes the line back.
-  func end() { if hasShown { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) } }
 }

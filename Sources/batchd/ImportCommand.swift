@@ -80,7 +80,7 @@ struct ImportJobs: AsyncParsableCommand {
     var report = Report()
     var step: [(line: Int, document: JobDocument)] = []
     var bytes = 0
-    var progress = ProgressLine()
+    let progress = ProgressLine()
     while let line = try lines.next() {
       do throws(ImportedJob.Refusal) {
         guard let object = line.object else { throw .init(reason: "not a JSON object") }
