@@ -23,6 +23,7 @@ public struct BatchState: Sendable, Hashable, Encodable {
   public let itemsFailed: Int
   public let error: String?
   /// RFC 3339 by Redis's clock.
+  public let admittedAt: String?
   public let startedAt: String?
   public let finishedAt: String?
 
@@ -43,6 +44,7 @@ public struct BatchState: Sendable, Hashable, Encodable {
     itemsDone = fields.count("items_done")
     itemsFailed = fields.count("items_failed")
     error = fields.text("error")
+    admittedAt = fields.text("admitted_at")
     startedAt = fields.text("started_at")
     finishedAt = fields.text("finished_at")
   }

@@ -6,7 +6,7 @@ public import Redis
 /// when Redis is away or refuses, `QueueError` when a function refuses.
 public struct Control: Sendable {
   public let keys: Keys
-  private let connection: RedisConnection
+  let connection: RedisConnection
 
   /// - Parameter connection: the caller's; it may be shared, nothing here blocks.
   public init(_ connection: RedisConnection, prefix: String) {

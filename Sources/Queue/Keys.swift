@@ -34,6 +34,7 @@ public struct Keys: Sendable, Hashable {
   public func gate(_ name: String) -> String { "\(prefix):gate:\(name)" }
   public func worker(_ name: String) -> String { "\(prefix):worker:\(name)" }
 
+  func members(_ operation: String) -> String { "\(prefix):members:\(operation)" }
   func output(_ id: String) -> String { "\(prefix):output:\(id)" }
   func items(_ id: String, _ stage: String) -> String { "\(prefix):items:\(id):\(stage)" }
   func intake(_ worker: String, _ list: StageList) -> String {

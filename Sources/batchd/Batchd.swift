@@ -31,7 +31,7 @@ struct Batchd: AsyncParsableCommand {
   /// The one place where a command's failure becomes a line and an exit status.
   static func main() async {
     do {
-      var command = try parseAsRoot()
+      var command = try await asyncParseAsRoot()
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {

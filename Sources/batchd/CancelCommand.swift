@@ -1,26 +1,60 @@
 internal import ArgumentParser
 internal import Queue
 
-/// `batchd cancel ID|operation:OP`
+/// `batchd cancel BATCH…|operation:OP|FILTER`
 struct CancelCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "cancel",
-    abstract: "Cancel a batch, or all of an operation's.",
+    abstract: "Cancel batches: by name, an operation's, or those that a filter fits.",
     discussion: """
       Those that wait end at once, those that run at their next renewal or checkpoint, within \
-      seconds. A cancelled batch can be retried.
+      seconds. A cancelled batch can be retried. Batches that are named, or all of one operation, \
+      are cancelled at once; a filter only counts them until --yes is given.
 
         batchd cancel b1
         batchd cancel operation:nightly
+        batchd cancel account:acme --status pending
+        batchd cancel --pipeline thumbs --before 2026-11-22T18:00:00Z --yes
+
+      Exit codes: 0 done or counted, 1 some were refused, 65 all were, or nothing fits, 69 Redis is \
+      away.
       """)
 
-  @Argument(help: ArgumentHelp("A batch, or operation:OP.", valueName: "id|operation:op"))
-  var what: String
+  private static let statuses = ["pending", "processing", "retrying"]
+
+  @Argument(
+    help: ArgumentHelp(
+      "Batches; or operation:OP, account:A, pipeline:P.", valueName: "what"),
+    completion: Names.cancelled)
+  var what: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Only batches that are so; may be repeated: \(statuses.joined(separator: ", ")).",
+      valueName: "status"), completion: .list(statuses))
+  var status: [String] = []
+
+  @OptionGroup(title: "Filter") var selection: SelectionOptions
 
   @OptionGroup var common: CommonOptions
 
+  func validate() throws {
+    try RetryCommand.check(status, Self.statuses)
+    _ = try selection.choice(of: what, statuses: status)
+  }
+
   func run() async throws {
-    let words = try await common.connect().cancel(what)
-    try common.answer("\(what): \(words)", ["what": what, "answer": words])
+    let choice = try selection.choice(of: what, statuses: status)
+    let control = try await common.connect()
+    if case .operation(let operation) = choice, !selection.dryRun {
+      // One call, in which nothing can slip by; of more than a thousand the workers cancel the rest.
+      let words = try await control.cancel("operation:\(operation)")
+      return try common.answer(
+        "operation:\(operation): \(words)", ["what": "operation:\(operation)", "answer": words])
+    }
+    let step = StepIn(
+      "cancel", statuses: Self.statuses, choice, selection, json: common.json
+    ) { try await $0.cancel($1) }
+    try await step.run(control)
   }
 }

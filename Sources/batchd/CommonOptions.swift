@@ -53,10 +53,16 @@ struct CommonOptions: ParsableArguments {
   }
 
   /// Connects once.
-  func connect(_ configuration: Configuration? = nil) async throws -> Control {
+  /// - Parameter connectMilliseconds: how long that may take; nil for as long as a person waits.
+  func connect(
+    _ configuration: Configuration? = nil, connectMilliseconds: Int? = nil
+  ) async throws -> Control {
     let configuration = try configuration ?? self.configuration()
+    var settings = try configuration.redis.client()
+    settings.connectTimeoutMilliseconds =
+      connectMilliseconds ?? settings.connectTimeoutMilliseconds
     let client = RedisClient(
-      try configuration.redis.client(),
+      settings,
       logger: Logger(label: "batchd") { _ in SwiftLogNoOpLogHandler() })
     return Control(try await client.connect(), prefix: configuration.prefix)
   }

@@ -56,7 +56,8 @@ struct HistoryCommand: AsyncParsableCommand {
 
   private static let statuses = ["completed", "completed_with_errors", "failed", "cancelled"]
 
-  private static func moment(_ text: String) throws -> Timestamp {
+  /// A time or a date in UTC, as a command line spells it.
+  static func moment(_ text: String) throws -> Timestamp {
     let whole = text.contains("T") ? text : "\(text)T00:00:00Z"
     guard let moment = Timestamp(rfc3339: whole) else {
       throw ValidationError("“\(text)” is neither 2026-01-31 nor 2026-01-31T12:00:00Z")

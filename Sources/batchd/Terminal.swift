@@ -39,6 +39,10 @@ struct Terminal {
 
   static func writeError(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 
-  /// One line on standard error.
-  static func complain(_ text: String) { writeError(text + "\n") }
+  /// Lines on standard error. They quote what others wrote: no control character comes through.
+  static func complain(_ text: String) {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    let harmless = lines.map { StyledLine(String($0)).plainText }.joined(separator: "\n")
+    writeError(harmless + "\n")
+  }
 }

@@ -80,7 +80,7 @@ import Worker
       #expect(outcome.status == 65, "\(arguments)")
       #expect(outcome.complaint.hasPrefix("batchd: " + words), "\(outcome.complaint)")
     }
-    #expect(try await harness.run("retry", "b9", "--stage", "sepup").status == 64)
+    #expect(try await harness.run("retry", "b9", "--from", "sepup").status == 64)
   }
 
   @Test func aFailedBatchIsRetriedAndCancelled() async throws {
@@ -97,7 +97,7 @@ import Worker
       #expect(failed.output.contains("b1 setup: failed: no such account"))
       isOpen.set()
       #expect(
-        try await harness.run("retry", "b1", "--stage", "setup").output
+        try await harness.run("retry", "b1", "--from", "setup").output
           == "b1: retrying run 2 from setup\n")
       #expect(try await harness.run("watch", "b1").status == 0)
 
