@@ -15,9 +15,15 @@ struct EnqueueCommand: AsyncParsableCommand {
         batchd enqueue --operation nightly --account acme --items-file jobs.txt
         batchd enqueue --id b2 --account acme --payload '{"discover":true}' --wait
         batchd enqueue --raw < envelopes.ndjson
+        batchd enqueue --spool /var/spool/batchd --id b3 --account acme A1B2C3
+        batchd enqueue --spool /var/spool/batchd
 
-      Exit codes: 0 enqueued (with --wait: completed), 1 with --wait otherwise, 64 and 65 wrong, \
-      69 Redis is away.
+      With --spool a batch is kept in the folder while Redis is away, and what is there is \
+      delivered first, in order; without a batch all of it is delivered, and Redis waited for. A \
+      --delay counts from then.
+
+      Exit codes: 0 enqueued or kept (with --wait: completed), 1 with --wait otherwise, 64 and 65 \
+      wrong, 69 Redis is away.
       """)
 
   @OptionGroup(title: "The batch") var batch: BatchOptions
@@ -29,6 +35,12 @@ struct EnqueueCommand: AsyncParsableCommand {
       """)
   var raw = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Keep the batch in this folder while Redis is away.", valueName: "folder"),
+    completion: .directory)
+  var spool: String?
+
   @Flag(help: "Watch until the end.")
   var wait = false
 
@@ -39,17 +51,24 @@ struct EnqueueCommand: AsyncParsableCommand {
       throw ValidationError(
         "--raw takes whole envelopes from standard input; no other option of a batch")
     }
-    if !raw && batch.isEmpty {
+    if !raw && batch.isEmpty && spool == nil {
       throw ValidationError("nothing to enqueue; give items, --id or --operation, or --raw")
+    }
+    if wait && spool != nil {
+      throw ValidationError("--wait needs Redis, --spool does without; use batchd watch later")
     }
   }
 
   func run() async throws {
     let configuration = try common.configuration()
+    if let spool, !raw, batch.isEmpty {
+      return try await deliver(Spool(spool), configuration)
+    }
     let envelopes =
       raw
       ? try Self.envelopes(in: try TextInput.bytes(of: "-"), limits: configuration.limits)
       : [try batch.envelope(limits: configuration.limits)]
+    if let spool { return try await enqueue(envelopes, Spool(spool), configuration) }
     let control = try await common.connect(configuration)
     let admission = try await Admission(of: envelopes.map(\.envelope), control, strict: !raw)
     // What fails at once would be over before the watch begins.
@@ -94,25 +113,32 @@ struct EnqueueCommand: AsyncParsableCommand {
   private struct Report: Encodable {
     let ids: [String]
     let operations: [String]
-    let workers: Int
+    /// Missing while Redis is away.
+    let workers: Int?
     let watch: String
+    /// The file that keeps them; missing when Redis has them.
+    let spooled: String?
   }
 
-  private func report(_ envelopes: [Envelope], _ control: Control, again: String) async throws {
-    let workers = try await control.workerCount()
+  /// - Parameter spooled: the file that keeps them; nil when Redis has them.
+  func report(
+    _ envelopes: [Envelope], _ control: Control?, again: String, spooled: String? = nil
+  ) async throws {
+    let workers = try await control?.workerCount()
     let operations = Set(envelopes.compactMap { $0.operation ?? $0.id }).sorted()
     // A command line with a thousand names helps nobody.
     let names = operations.count > 8 ? "" : operations.map { " \($0)" }.joined()
     let watch = "batchd watch\(names)\(again)"
     let ids = envelopes.compactMap(\.id)
     if common.json {
-      let report = Report(ids: ids, operations: operations, workers: workers, watch: watch)
+      let report = Report(
+        ids: ids, operations: operations, workers: workers, watch: watch, spooled: spooled)
       Terminal.write(try CommonOptions.json(report) + "\n")
     } else {
       Terminal.write(ids.map { $0 + "\n" }.joined())
-      if !wait { Terminal.complain("watch it: \(watch)") }
+      if !wait, spooled == nil { Terminal.complain("watch it: \(watch)") }
     }
-    if workers == 0 {
+    if workers == 0, let control {
       Terminal.complain(
         "no worker is running: it waits in \(control.keys.enqueue) until one starts")
     }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Logging
 import Pipeline
 import Queue
@@ -104,7 +105,7 @@ final class RunningCommand: @unchecked Sendable {
   private let base: String
 
   /// The executable beside the test bundle.
-  private static let binary = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+  static let binary = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
     .appending(path: "batchd")
 
   /// - Parameter environment: beside the test's own.
@@ -149,6 +150,9 @@ final class RunningCommand: @unchecked Sendable {
 
   /// What Ctrl-C sends.
   func interrupt() { process.interrupt() }
+
+  /// SIGKILL.
+  func kill() { Glibc.kill(process.processIdentifier, SIGKILL) }
 
   /// Waits for the end.
   func outcome() async throws -> CommandHarness.Outcome {

@@ -1,0 +1,105 @@
+internal import Pipeline
+internal import Queue
+internal import Redis
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#else
+  internal import Darwin
+#endif
+
+/// From a spool to `batchd:enqueue`, in the order in which the batches came.
+struct SpoolDelivery: Sendable {
+  /// A file that could not be delivered. It was renamed, so that it is in nobody's way.
+  struct Bad: Encodable, Sendable {
+    let file: String
+    let reason: String
+  }
+
+  struct Report: Encodable, Sendable {
+    /// Batches.
+    var delivered = 0
+    var bad: [Bad] = []
+  }
+
+  static let firstPause = Duration.milliseconds(500)
+  static let longestPause = Duration.seconds(10)
+
+  private(set) var report = Report()
+  private let spool: Spool
+  private let limits: Limits
+
+  /// Files that are delivered under one lock: who has a new batch must not wait for long.
+  private static let step = 2_000
+
+  init(_ spool: Spool, _ limits: Limits) {
+    self.spool = spool
+    self.limits = limits
+  }
+
+  /// Whether it is worth waiting, rather than a mistake.
+  static func isAway(_ error: RedisError) -> Bool { CommandError(error)?.code == .unavailable }
+
+  /// Delivers all there is; then `last`, while nobody can come between.
+  /// - Throws: `RedisError`; what was not delivered stays.
+  mutating func run(_ control: Control, last: () async throws -> Void) async throws {
+    var line = ProgressLine()
+    defer { line.clear() }
+    var isEmpty = false
+    while !isEmpty {
+      try Task.checkCancellation()
+      isEmpty = try await spool.locked {
+        let files = try spool.files()
+        for path in files.prefix(Self.step) {
+          try await deliver(path, control)
+          line.show("\(Wording.count(report.delivered)) batches delivered")
+        }
+        guard files.count <= Self.step else { return false }
+        try await last()
+        return true
+      }
+    }
+  }
+
+  private mutating func deliver(_ path: String, _ control: Control) async throws {
+    let envelopes: [EnqueueCommand.Checked]
+    do throws(CommandError) {
+      envelopes = try read(path)
+    } catch {
+      spool.setAside(path)
+      report.bad.append(Bad(file: path + Spool.badEnding, reason: error.message))
+      return
+    }
+    try await control.push(envelopes.map(\.bytes))
+    report.delivered += envelopes.count
+    // A crash before this delivers them twice: by their ids the second time is ignored.
+    guard unlink(path) == 0 || errno == ENOENT else {
+      throw CommandError(
+        .unavailable,
+        "\(path) was delivered and cannot be removed: \(String(cString: strerror(errno)))")
+    }
+  }
+
+  private func read(_ path: String) throws(CommandError) -> [EnqueueCommand.Checked] {
+    let bytes = try TextInput.bytes(of: path)
+    do {
+      return try EnqueueCommand.envelopes(in: bytes, limits: limits)
+    } catch {
+      let message = CommandError(error)?.message ?? "\(error)"
+      throw CommandError(.data, message.replacing("standard input", with: "it"))
+    }
+  }
+
+  /// What a person should know beside the answer.
+  func tell() {
+    for bad in report.bad {
+      Terminal.complain("batchd: \(bad.file) was not delivered: \(bad.reason)")
+    }
+  }
+
+  var words: String {
+    "delivered \(Wording.count(report.delivered, "batch", "batches")) from \(spool.folder)"
+  }
+}
