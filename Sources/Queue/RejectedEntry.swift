@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Pipeline
 internal import Redis
 
@@ -14,6 +15,16 @@ public struct RejectedEntry: Sendable, Hashable, Encodable {
   public let reason: String
   /// The entry; wrong UTF-8 shows as U+FFFD.
   public let entry: String
+  /// The very bytes, for an entry with wrong UTF-8.
+  public let entryBase64: String?
+  /// The very bytes.
+  public let raw: [UInt8]
+  /// As Redis holds it.
+  let record: [UInt8]
+
+  private enum CodingKeys: CodingKey {
+    case position, at, bytes, isWhole, reason, entry, entryBase64
+  }
 
   /// Reads `AT BYTES whole|cut REASON`, a line feed and the raw entry, as lifecycle.lua writes them.
   init?(_ position: Int, _ record: [UInt8]) {
@@ -26,7 +37,10 @@ public struct RejectedEntry: Sendable, Hashable, Encodable {
     self.bytes = bytes
     isWhole = words[2] == "whole"
     reason = String(words[3])
-    entry = String(decoding: record.dropFirst(head.count + 1), as: UTF8.self)
+    raw = Array(record.dropFirst(head.count + 1))
+    entry = String(decoding: raw, as: UTF8.self)
+    entryBase64 = Array(entry.utf8) == raw ? nil : Data(raw).base64EncodedString()
+    self.record = record
   }
 }
 
@@ -51,5 +65,15 @@ extension Control {
         "NOTFOUND no rejected entry at position \(position); there are \(replies[1].integer ?? 0)")
     }
     return entry
+  }
+
+  /// Where the entry is now: positions move on when another one is rejected.
+  /// - Throws: `QueueError` (`notFound`) when somebody has re-entered or dropped it.
+  public func position(of entry: RejectedEntry) async throws -> Int {
+    let reply = try await read([["LPOS", .text(keys.rejected), .bytes(entry.record)]])[0]
+    guard let position = reply.integer else {
+      throw QueueError(.notFound, "NOTFOUND the entry of \(entry.at) is not rejected any more")
+    }
+    return position
   }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Pipeline
 internal import Queue
 
 /// `batchd rejected`: the entries that could not become batches.
@@ -14,6 +15,11 @@ struct RejectedCommand: AsyncParsableCommand {
         batchd rejected show 0
         batchd rejected reenter 0
         batchd rejected drop all
+
+      To mend one and try again:
+
+        batchd rejected show 0 > entry.json
+        batchd rejected reenter 0 --edited entry.json
       """,
     subcommands: [List.self, Show.self, Reenter.self, Drop.self], defaultSubcommand: List.self)
 
@@ -22,7 +28,10 @@ struct RejectedCommand: AsyncParsableCommand {
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "list", abstract: "One line per entry.")
+      commandName: "list", abstract: "One line per entry.",
+      discussion: """
+          batchd rejected list --limit 10
+        """)
 
     @Option(help: "At most so many, the newest.")
     var limit = 50
@@ -53,7 +62,14 @@ struct RejectedCommand: AsyncParsableCommand {
   struct Show: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "show",
-      abstract: "One entry with its reason; the entry alone goes to standard output.")
+      abstract: "One entry with its reason; the entry alone goes to standard output.",
+      discussion: """
+        Into a file or a pipe go the very bytes, as they came. In JSON an entry that is not UTF-8 \
+        has its bytes as entry_base64, too.
+
+          batchd rejected show 0
+          batchd rejected show 0 > entry.json
+        """)
 
     @Argument(help: ArgumentHelp("The entry's position; 0 is the newest.", valueName: "n"))
     var position: Int
@@ -66,33 +82,78 @@ struct RejectedCommand: AsyncParsableCommand {
 
     func run() async throws {
       let entry = try await common.connect().rejected(at: position)
-      if !common.json {
-        let kept = entry.isWhole ? "" : " (only the beginning was kept)"
-        Terminal.complain("\(entry.at), \(entry.bytes) bytes\(kept): \(entry.reason)")
+      guard !common.json else { return try common.answer("", entry) }
+      let kept = entry.isWhole ? "" : " (only the beginning was kept)"
+      Terminal.complain("\(entry.at), \(entry.bytes) bytes\(kept): \(entry.reason)")
+      guard Terminal().isLive else { return Terminal.write(entry.raw) }
+      for line in entry.entry.split(separator: "\n", omittingEmptySubsequences: false) {
+        print(StyledLine(String(line)).plainText)
       }
-      try common.answer(entry.entry, entry)
     }
   }
 
   struct Reenter: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "reenter", abstract: "Push to batchd:enqueue again.")
+      commandName: "reenter", abstract: "Push to batchd:enqueue again.",
+      discussion: """
+          batchd rejected reenter all
+          batchd rejected reenter 0 --edited entry.json
+        """)
 
     @Argument(help: whichHelp)
     var which: String
 
+    @Option(
+      help: ArgumentHelp(
+        "The entry as it should be, checked as enqueue does; - is standard input.",
+        valueName: "file"), completion: .file())
+    var edited: String?
+
     @OptionGroup var common: CommonOptions
 
+    func validate() throws {
+      guard edited != nil, Int(which) ?? -1 < 0 else { return }
+      throw ValidationError("--edited is for one entry: name its position")
+    }
+
     func run() async throws {
+      if let edited, let position = Int(which) { return try await reenter(position, as: edited) }
       let count = try await common.connect().reenter(which)
       try common.answer(
         "re-entered \(Wording.count(count, "entry", "entries"))", ["reentered": count])
+    }
+
+    /// Pushes first and drops then: a crash between the two leaves the old entry, which is harmless.
+    private func reenter(_ position: Int, as file: String) async throws {
+      let configuration = try common.configuration()
+      let control = try await common.connect(configuration)
+      let entry = try await control.rejected(at: position)
+      let bytes = try TextInput.bytes(of: file)
+      let most = configuration.limits.envelopeBytes
+      guard bytes.count <= most else {
+        throw CommandError(
+          .data, "\(file) has \(bytes.count) bytes, the limit is \(most) (limits.envelope_bytes)")
+      }
+      let envelope: Envelope
+      do {
+        envelope = try Envelope(parsing: bytes, limits: configuration.limits)
+      } catch let error as EnvelopeError {
+        throw CommandError(.data, "\(file): \(error); nothing was re-entered")
+      }
+      _ = try await Admission(of: [envelope], control, strict: true)
+      try await control.push([bytes])
+      _ = try await control.drop("\(try await control.position(of: entry))")
+      try common.answer("re-entered 1 entry", ["reentered": 1])
     }
   }
 
   struct Drop: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "drop", abstract: "Drop for good.")
+      commandName: "drop", abstract: "Drop for good.",
+      discussion: """
+          batchd rejected drop 0
+          batchd rejected drop all
+        """)
 
     @Argument(help: whichHelp)
     var which: String

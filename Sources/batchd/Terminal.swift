@@ -30,7 +30,9 @@ struct Terminal {
   }
 
   /// Writes at once: what a watcher sees must not wait in a buffer.
-  static func write(_ text: String) { FileHandle.standardOutput.write(Data(text.utf8)) }
+  static func write(_ text: String) { write(Array(text.utf8)) }
+
+  static func write(_ bytes: [UInt8]) { FileHandle.standardOutput.write(Data(bytes)) }
 
   /// Whether a person sees standard error, and lines can be drawn over there.
   static var isErrorLive: Bool {

@@ -1,3 +1,5 @@
+import Foundation
+import Pipeline
 import TestSupport
 import Testing
 import Worker
@@ -125,7 +127,7 @@ import Worker
       #expect(list.lines.count == 3)
       #expect(list.lines[1].hasPrefix("0  ") && list.lines[1].contains("color: unknown field"))
       let shown = try await harness.run("rejected", "show", "0")
-      #expect(shown.output == #"{"id":"b1","color":"red"}"# + "\n")
+      #expect(shown.output == #"{"id":"b1","color":"red"}"#)
       #expect(shown.complaint.contains("25 bytes: color: unknown field"))
       #expect(try await harness.run("rejected", "drop", "1").output == "dropped 1 entry\n")
       let watch = try await harness.run("watch", "b1")
@@ -136,6 +138,40 @@ import Worker
         try await harness.redis.cli("HGET", "batchd:stats", "rejected") == "3"
       }
       #expect(try await harness.run("rejected", "list", "--json").output.contains(#""position":0"#))
+    }
+  }
+
+  @Test func aRejectedEntryIsShownExactlyAndMended() async throws {
+    let harness = try await CommandHarness()
+    let file = "\(harness.redis.folder)/entry.json"
+    try await harness.withWorker(handler: Handler { _, _ in nil }) {
+      let bytes: [UInt8] = Array("{\"id\":\"b1\",\r\n\"items\":[\"".utf8) + [0xFF, 0, 0x1B, 0x0A]
+      try Data(bytes).write(to: URL(filePath: file))
+      _ = try await harness.redis.shell("rcli -x LPUSH batchd:enqueue < \(file)")
+      await eventually("it is rejected") {
+        try await harness.redis.cli("LLEN", "batchd:rejected") == "1"
+      }
+      let shown = try await harness.redis.shell(
+        "\(RunningCommand.binary.path) rejected show 0 --redis \(harness.redis.url) 2>/dev/null"
+          + " | od -An -v -tu1")
+      #expect(shown.split { $0.isWhitespace }.compactMap { UInt8($0) } == bytes)
+      let json = try JSON(
+        parsing: try await harness.run("rejected", "show", "0", "--json").output.utf8)
+      #expect(
+        json["entry_base64"]?.string.flatMap { Data(base64Encoded: $0) }.map { [UInt8]($0) }
+          == bytes)
+
+      let edited = ["rejected", "reenter", "0", "--edited"]
+      let wrong = try await harness.start(edited + ["-"], input: #"{"id":"b1","itmes":[]}"#)
+        .outcome()
+      #expect(wrong.status == 65 && wrong.complaint.hasPrefix("batchd: -: itmes: unknown field"))
+      #expect(try await harness.redis.cli("LLEN", "batchd:rejected") == "1")
+      try Data("{\n  \"id\": \"b1\"\n}\n".utf8).write(to: URL(filePath: file))
+      let mended = try await harness.start(edited + [file]).outcome()
+      #expect(mended.output == "re-entered 1 entry\n", "\(mended.complaint)")
+      #expect(try await harness.run("watch", "b1").status == 0)
+      #expect(try await harness.redis.cli("LLEN", "batchd:rejected") == "0")
+      #expect(try await harness.run("rejected", "reenter", "all", "--edited", file).status == 64)
     }
   }
 
