@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import Foundation
 internal import Pipeline
 
 /// `batchd check-config [FILE]`: every problem of a configuration, or the configuration in effect.
@@ -11,23 +10,42 @@ struct CheckConfigCommand: AsyncParsableCommand {
       Prints every setting, those of the file and the defaults of the rest, as TOML. Tokens and \
       passwords are shown as where they come from. Warns about those that this user cannot read.
 
+        batchd check-config
+        batchd check-config ./config.toml
+        batchd check-config --json | jq .settings.limits
+
       Exit codes: 0 good, 66 the file cannot be read, 78 the file is wrong.
       """)
 
   @Argument(help: "The file.", completion: .file(extensions: ["toml"]))
   var file = Configuration.standardPath
 
+  @Flag(help: "Answer in JSON.")
+  var json = false
+
   func run() async throws {
     let configuration: Configuration
     do throws(ConfigurationError) {
       configuration = try Configuration(file: file)
     } catch {
-      Self.warn(error.message)
+      Terminal.complain(error.message)
+      if json {
+        let problems = error.message.split(separator: "\n").map { JSON.string(String($0)) }
+        print(try CommonOptions.json(JSON.object(["problems": .array(problems)])))
+      }
       // EX_NOINPUT and EX_CONFIG of sysexits(3).
       throw ExitCode(error.code == .unreadable ? 66 : 78)
     }
-    print(configuration.text, terminator: "")
-    for problem in Self.unreadableSecrets(of: configuration) { Self.warn("warning: \(problem)") }
+    let warnings = Self.unreadableSecrets(of: configuration)
+    if json {
+      let settings = try JSON(parsing: configuration.json.utf8)
+      print(
+        try CommonOptions.json(
+          JSON.object(["settings": settings, "warnings": .array(warnings.map(JSON.string))])))
+    } else {
+      print(configuration.text, terminator: "")
+    }
+    for warning in warnings { Terminal.complain("warning: \(warning)") }
   }
 
   /// Warnings and not errors: the user who checks is often not the one who will run it.
@@ -54,9 +72,5 @@ struct CheckConfigCommand: AsyncParsableCommand {
       }
     }
     return problems
-  }
-
-  private static func warn(_ text: String) {
-    FileHandle.standardError.write(Data((text + "\n").utf8))
   }
 }

@@ -1,7 +1,11 @@
 internal import Pipeline
+internal import TOMLKit
 
 /// Showing a configuration.
 extension Configuration {
+  /// `text` as JSON.
+  var json: String { get throws { try TOMLTable(string: text).convert(to: .json, options: []) } }
+
   /// The configuration in effect as TOML: every key with its value, file and defaults merged.
   /// Secrets appear as where they come from.
   var text: String {

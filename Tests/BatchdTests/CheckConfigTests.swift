@@ -1,4 +1,5 @@
 import Foundation
+import Pipeline
 import Testing
 
 /// The command as a person runs it: the real executable, its output and its exit code.
@@ -13,11 +14,11 @@ struct CheckConfigTests {
     let errors: String
   }
 
-  private func checkConfig(_ file: String) throws -> Result {
+  private func checkConfig(_ file: String, _ more: String...) throws -> Result {
     let process = Process()
     process.executableURL = Bundle.main.executableURL!.deletingLastPathComponent()
       .appending(path: "batchd")
-    process.arguments = ["check-config", file]
+    process.arguments = ["check-config", file] + more
     // Files and not pipes: nothing can fill up and block.
     let outputs = try ["out", "err"].map { name in
       try FileHandle(forWritingTo: URL(filePath: folder.write("", to: name)))
@@ -76,5 +77,18 @@ struct CheckConfigTests {
     let result = try checkConfig("\(folder.path)/none.toml")
     #expect(result.status == 66)
     #expect(result.errors.hasPrefix("\(folder.path)/none.toml: No such file or directory"))
+  }
+
+  @Test func inJSONItIsTheSame() throws {
+    let good = try folder.write("[accounts.\"a-b\"]\ntoken_file = \"none\"", to: "good.toml")
+    let shown = try checkConfig(good, "--json")
+    #expect(shown.status == 0)
+    let answer = try JSON(parsing: shown.output.utf8)
+    #expect(answer["settings"]?["limits"]?["envelope_bytes"] == .integer(1 << 20))
+    #expect(answer["settings"]?["accounts"]?["a-b"] != nil)
+    #expect(answer["warnings"]?.array?.count == 1)
+    let wrong = try checkConfig(try folder.write("no = 1\nnever = 2", to: "wrong.toml"), "--json")
+    #expect(wrong.status == 78)
+    #expect(try JSON(parsing: wrong.output.utf8)["problems"]?.array?.count == 2)
   }
 }
