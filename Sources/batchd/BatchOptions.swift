@@ -14,13 +14,14 @@ struct BatchOptions: ParsableArguments {
   @Option(help: "The batch (default: one is made).")
   var id: String?
 
-  @Option(help: "The operation it belongs to (default: its own).")
+  @Option(
+    help: "The operation it belongs to (default: its own).", completion: Names.operations)
   var operation: String?
 
-  @Option(help: "The pipeline (default: the workers').")
+  @Option(help: "The pipeline (default: the workers').", completion: Names.pipelines)
   var pipeline: String?
 
-  @Option(help: "The account: one batch at a time, in order.")
+  @Option(help: "The account: one batch at a time, in order.", completion: Names.accounts)
   var account: String?
 
   @Option(

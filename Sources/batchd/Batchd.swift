@@ -8,6 +8,20 @@ struct Batchd: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "batchd",
     abstract: "A job-queue worker daemon over Redis.",
+    discussion: """
+        batchd up --simulate
+        batchd enqueue --id b1 --account acme A1B2C3 D4E5F6
+        batchd watch b1
+        batchd retry --status failed --error "429 Too Many"
+
+      Answers go to standard output, everything else to standard error; --json answers for \
+      programs. Colors only on a terminal, and not with NO_COLOR in the environment.
+
+      Exit codes are those of sysexits(3): 0 done, 1 looked at and not well, 64 a wrong command \
+      line, 65 a wrong request, 66 a file cannot be read, 69 Redis, the store or another process \
+      is in the way, 70 a fault of ours, 75 not now, 77 Redis refuses this user, 78 a wrong \
+      configuration, 130 Ctrl-C.
+      """,
     version: version,
     subcommands: [UpCommand.self, WorkCommand.self, CheckConfigCommand.self],
     groupedSubcommands: [

@@ -22,11 +22,12 @@ struct GateCommand: AsyncParsableCommand {
 
 /// Which gate, and how it is reached.
 struct GateOptions: ParsableArguments {
-  @Argument(help: "A name in [gates] of the configuration.")
+  @Argument(help: "A name in [gates] of the configuration.", completion: Names.configuredGates)
   var name: String
 
   @Option(
-    help: "Of a gate with per_account = true, whose (default: $BATCHD_ACCOUNT).")
+    help: "Of a gate with per_account = true, whose (default: $BATCHD_ACCOUNT).",
+    completion: Names.accounts)
   var account: String?
 
   @OptionGroup var common: CommonOptions
@@ -96,6 +97,9 @@ struct GateTakeCommand: AsyncParsableCommand {
       Permissions are the gate's interval apart, over all workers and hosts, by Redis's clock. Send \
       the request at once when the command ends with 0.
 
+        batchd gate take vision && curl https://api.example.com/detect …
+        batchd gate take vision --wait-ms 5000 --account acme
+
       Exit codes: 0 send now, 75 not within --wait-ms, or the batch is this worker's no more: end \
       with 75 too.
       """)
@@ -136,7 +140,10 @@ struct GateTakeCommand: AsyncParsableCommand {
 struct GateCloseCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "close",
-    abstract: "Close a gate for everybody: the service asked for it (429, Retry-After).")
+    abstract: "Close a gate for everybody: the service asked for it (429, Retry-After).",
+    discussion: """
+        batchd gate close vision --ms 30000 --reason "429 from example.com"
+      """)
 
   @Option(help: "For how many milliseconds, at most an hour.")
   var ms: Int

@@ -21,13 +21,13 @@ struct HistoryCommand: AsyncParsableCommand {
   @Argument(help: "Only the runs of this batch, with the errors of its items.")
   var batch: String?
 
-  @Option(help: "Only batches of this operation.")
+  @Option(help: "Only batches of this operation.", completion: Names.operations)
   var operation: String?
 
-  @Option(help: "Only batches of this account.")
+  @Option(help: "Only batches of this account.", completion: Names.accounts)
   var account: String?
 
-  @Option(help: "Only batches of this pipeline.")
+  @Option(help: "Only batches of this pipeline.", completion: Names.pipelines)
   var pipeline: String?
 
   @Option(

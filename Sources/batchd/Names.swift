@@ -8,7 +8,8 @@ enum Names {
   static let pipelines = completion { try await $0.pipelines().keys.sorted() }
   static let accounts = completion { try await $0.accountNames() }
   static let watched = completion { try await $0.operationNames() + $0.liveNames() }
-  static let paused = completion { control in
+  static let paused = completion { try await $0.pausedNames() }
+  static let pausable = completion { control in
     let pipelines = try await control.pipelines()
     return ["all"] + (try await control.accountNames()).map { "account:\($0)" }
       + pipelines.keys.sorted().map { "pipeline:\($0)" }
@@ -23,29 +24,49 @@ enum Names {
     try await control.liveNames() + control.operationNames().map { "operation:\($0)" }
   }
 
+  static let configuredStages = completion { configuration in
+    configuration.pipelines.flatMap { name, pipeline in
+      pipeline.stages.keys.map { "\(name).\($0.rawValue)" }
+    }
+  }
+  static let configuredGates = completion { Array($0.gates.keys) }
+
   /// For connecting and for each call: a person waits with a finger on the key.
   private static let milliseconds = 150
 
   private static func completion(
     _ names: @escaping @Sendable (Control) async throws -> [String]
   ) -> CompletionKind {
-    .custom { words, _, start in
-      guard let control = try? await control(of: words) else { return [] }
-      return ((try? await names(control)) ?? []).filter { $0.hasPrefix(start) }
+    .custom { words, at, _ in
+      guard let common = try? common(of: words), var configuration = try? common.configuration()
+      else { return [] }
+      configuration.redis.callTimeoutMilliseconds = milliseconds
+      let control = try? await common.connect(configuration, connectMilliseconds: milliseconds)
+      guard let control else { return [] }
+      let found = (try? await names(control)) ?? []
+      // bash takes a colon for the end of a word.
+      guard at > 1, at < words.count, words[at - 1] == ":" else { return found }
+      let start = words[at - 2] + ":"
+      return found.filter { $0.hasPrefix(start) }.map { String($0.dropFirst(start.count)) }
     }
   }
 
-  /// The queue that the rest of the command line names.
-  private static func control(of words: [String]) async throws -> Control {
+  private static func completion(
+    _ names: @escaping @Sendable (Configuration) -> [String]
+  ) -> CompletionKind {
+    .custom { words, _, _ in
+      (try? common(of: words).configuration()).map { names($0).sorted() } ?? []
+    }
+  }
+
+  /// What the rest of the command line says of the queue.
+  private static func common(of words: [String]) throws -> CommonOptions {
     var own: [String] = []
     for (at, word) in words.enumerated() {
       let name = String(word.prefix { $0 != "=" })
       guard ["--config", "--redis", "--prefix"].contains(name) else { continue }
       own += word == name ? Array(words[at...].prefix(2)) : [word]
     }
-    let common = try CommonOptions.parse(own)
-    var configuration = try common.configuration()
-    configuration.redis.callTimeoutMilliseconds = milliseconds
-    return try await common.connect(configuration, connectMilliseconds: milliseconds)
+    return try CommonOptions.parse(own)
   }
 }

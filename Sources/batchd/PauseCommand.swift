@@ -18,7 +18,7 @@ struct PauseCommand: AsyncParsableCommand {
         batchd pause stage:workiz:extraction
       """)
 
-  @Argument(help: whatHelp)
+  @Argument(help: whatHelp, completion: Names.pausable)
   var what: String
 
   @OptionGroup var common: CommonOptions
@@ -38,7 +38,7 @@ struct ResumeCommand: AsyncParsableCommand {
         batchd resume account:acme
       """)
 
-  @Argument(help: whatHelp)
+  @Argument(help: whatHelp, completion: Names.paused)
   var what: String
 
   @OptionGroup var common: CommonOptions

@@ -22,7 +22,8 @@ struct TryCommand: AsyncParsableCommand {
       Exit codes: 0 done, 65 it failed for good, 75 a worker would try again.
       """)
 
-  @Argument(help: "The pipeline and the stage, with a dot between.")
+  @Argument(
+    help: "The pipeline and the stage, with a dot between.", completion: Names.configuredStages)
   var stage: String
 
   @Option(name: .customLong("item"), help: "An item's id; as often as there are items.")
@@ -37,7 +38,7 @@ struct TryCommand: AsyncParsableCommand {
   @Option(help: "The outputs of earlier stages, as a handler is given them.")
   var inputs: String?
 
-  @Option(help: "The entry's account.")
+  @Option(help: "The entry's account.", completion: Names.accounts)
   var account: String?
 
   @Option(help: "The number of the attempt, as the handler is told.")

@@ -17,12 +17,12 @@ struct UpCommand: AsyncParsableCommand {
       --chaos, `up` enqueues batches itself, kills a worker with -9 every second while they run, \
       and ends with what became of every row.
 
-      Examples:
         batchd up --simulate --dir ./trial
         batchd up --chaos
       """)
 
-  @Option(help: "The folder (default: a new one below the temporary folder).")
+  @Option(
+    help: "The folder (default: a new one below the temporary folder).", completion: .directory)
   var dir: String?
 
   @Option(

@@ -18,7 +18,7 @@ struct WatchCommand: AsyncParsableCommand {
       Exit codes: 0 all completed, 1 some did not, 65 nothing of that name, 69 Redis is away.
       """)
 
-  @Argument(help: "Operations, or batches.")
+  @Argument(help: "Operations, or batches.", completion: Names.watched)
   var operations: [String] = []
 
   @OptionGroup var common: CommonOptions

@@ -16,7 +16,7 @@ struct WorkCommand: AsyncParsableCommand {
       SIGTERM and SIGINT hand running work back and end the worker; SIGHUP reads the accounts' \
       tokens again.
 
-      Example: batchd work --config /etc/batchd/config.toml --instance 2
+        batchd work --config /etc/batchd/config.toml --instance 2
 
       Exit codes: 0 stopped, 69 Redis, the store or another instance is in the way, 78 the \
       configuration is wrong.
@@ -30,6 +30,7 @@ struct WorkCommand: AsyncParsableCommand {
 
   @Option(
     help: "Least level of what is logged: trace, debug, info, notice, warning, error.",
+    completion: .list(["trace", "debug", "info", "notice", "warning", "error"]),
     transform: { text in
       guard let level = Logger.Level(rawValue: text) else {
         throw ValidationError("\(text) is none of trace, debug, info, notice, warning, error")
