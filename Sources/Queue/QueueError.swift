@@ -37,7 +37,7 @@ public struct QueueError: Error, Sendable, CustomStringConvertible {
   static func unreadable(_ function: String, _ value: RedisValue) -> QueueError {
     QueueError(
       .protocolViolation,
-      "\(function) answered \(String(describing: value).prefix(200)): is another version's function library loaded?"
+      "\(function) answered \(String(describing: value).prefix(200)): is another version's function library loaded? Use one release everywhere, and restart the workers"
     )
   }
 

@@ -62,7 +62,8 @@ extension Control {
     guard let record = replies[0].bytes, let entry = RejectedEntry(position, record) else {
       throw QueueError(
         .notFound,
-        "NOTFOUND no rejected entry at position \(position); there are \(replies[1].integer ?? 0)")
+        "NOTFOUND no rejected entry at position \(position); there are \(replies[1].integer ?? 0), the newest at 0"
+      )
     }
     return entry
   }

@@ -10,7 +10,13 @@ final class InstanceLock: Sendable {
   init(queue: String, name: String) throws {
     let socketName = "batchd/\(Self.digest("\(name)@\(queue)"))/\(name)"
     let opened = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-    guard opened >= 0 else { throw WorkerError(.system, "cannot open a socket: \(errno)") }
+    guard opened >= 0 else {
+      let reason = String(cString: strerror(errno))
+      throw WorkerError(
+        .system,
+        "cannot open a socket for the name of worker \(name): \(reason); raise the limit that it names (ulimit -n, memory)"
+      )
+    }
     descriptor = opened
     let isBound = Self.withAddress(socketName) { bind(opened, $0, $1) } == 0
     guard isBound, listen(opened, 1) == 0 else {

@@ -141,7 +141,9 @@ final class JobRunner: Sendable {
     case .lost, .cancelled: return .gone
     case .draining: return .handBack
     case .timedOut:
-      return .retry("timed out after \(definition.timeoutMilliseconds) ms", afterMilliseconds: nil)
+      return .retry(
+        "timed out after \(definition.timeoutMilliseconds) ms, the timeout_ms of the stage",
+        afterMilliseconds: nil)
     case nil: break
     }
     switch error {

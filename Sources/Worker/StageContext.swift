@@ -67,7 +67,9 @@ public struct StageContext: Sendable {
     _ results: [String: ItemResult], cursor: JSON? = nil, children: [JSON] = []
   ) async throws {
     for item in results.keys where !items.contains(item) {
-      throw StageError.permanent("the handler reported item \"\(item)\", which is not to be done")
+      throw StageError.permanent(
+        "the handler reported item \"\(item)\", which is not to be done; report the job's items only"
+      )
     }
     var parts = parts(of: bounded(results))
     let last = parts.removeLast()

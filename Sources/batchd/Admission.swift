@@ -89,6 +89,9 @@ struct Admission {
     guard state.finishedAt != before?.finishedAt || before?.status != "rejected" else {
       return false
     }
-    throw CommandError(.data, "batch \"\(state.id)\" was rejected: \(state.error ?? "")")
+    throw CommandError(
+      .data,
+      "batch \"\(state.id)\" was rejected: \(state.error ?? ""); mend it and enqueue it again, batchd rejected shows it"
+    )
   }
 }

@@ -78,9 +78,22 @@ struct CommandError: Error, Sendable, Equatable {
         .unavailable,
         "a key of the queue is of another type than it should be: batchd doctor names it, batchd doctor --repair sets it aside"
       )
-    default: return CommandError(.unavailable, "Redis refuses: \(error.message)")
+    case let code:
+      let remedy = remedies[code] ?? "batchd doctor may know more"
+      return CommandError(.unavailable, "Redis refuses: \(error.message) — \(remedy)")
     }
   }
+
+  /// What ends a refusal of Redis, by its first word.
+  private static let remedies = [
+    "LOADING": "it reads its data from disk; try again when it has",
+    "BUSY": "a script or function runs for too long; FUNCTION KILL or SCRIPT KILL ends it",
+    "OOM": "it is full; raise maxmemory, or wait until batches end",
+    "MISCONF": "it cannot write to its disk; its log says why, most often the disk is full",
+    "READONLY": "it is a replica; name the primary, or use redis+sentinel://",
+    "MASTERDOWN": "it is a replica that has lost its primary; name the primary",
+    "CLUSTERDOWN": "the cluster is not complete; redis-cli CLUSTER INFO says what it lacks",
+  ]
 
   /// The functions' first word is for programs.
   private static func withoutCode(_ message: String) -> String {

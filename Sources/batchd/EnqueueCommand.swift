@@ -106,7 +106,11 @@ struct EnqueueCommand: AsyncParsableCommand {
         throw CommandError(.data, "line \(number + 1): \(error); nothing was enqueued")
       }
     }
-    guard !envelopes.isEmpty else { throw CommandError(.data, "standard input holds no envelope") }
+    guard !envelopes.isEmpty else {
+      throw CommandError(
+        .data, "standard input holds no envelope; give one JSON object a line, like {\"id\":\"b1\"}"
+      )
+    }
     return envelopes
   }
 

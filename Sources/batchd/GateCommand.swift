@@ -128,7 +128,9 @@ struct GateTakeCommand: AsyncParsableCommand {
         let left = waitMs.map { Duration.milliseconds($0) - (ContinuousClock.now - start) }
         if let left, left < .milliseconds(milliseconds) {
           throw CommandError(
-            .temporary, "gate \(gate.name) is closed for another \(milliseconds) ms")
+            .temporary,
+            "gate \(gate.name) is closed for another \(milliseconds) ms; end with exit code 75 to be tried again, or wait longer (--wait-ms)"
+          )
         }
         try await Task.sleep(for: .milliseconds(milliseconds))
       }

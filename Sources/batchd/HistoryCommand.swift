@@ -77,7 +77,9 @@ struct HistoryCommand: AsyncParsableCommand {
     if settings.url == nil, Self.isVoid(settings.path) {
       throw CommandError(
         .noInput,
-        "there is no store at \(settings.path): no worker of this configuration has run yet")
+
+        "there is no store at \(settings.path): no worker of this configuration has run yet; start one, or name its file with --config"
+      )
     }
     let store = try await settings.open(makesTables: false)
     let runs = try await store.history(

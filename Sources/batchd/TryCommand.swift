@@ -138,7 +138,8 @@ struct TryCommand: AsyncParsableCommand {
     do {
       return try JSON(parsing: Array(text.utf8))
     } catch {
-      throw CommandError(.data, "\(option) is not JSON: \(error)")
+      throw CommandError(
+        .data, "\(option) is not JSON: \(error); quote it for the shell: '{\"a\":1}'")
     }
   }
 }

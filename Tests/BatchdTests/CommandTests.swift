@@ -62,7 +62,8 @@ import Worker
     #expect(try await harness.run("status").status == 0)
     #expect(try await harness.redis.cli("FUNCTION", "LIST") == "")
     let stranger = try await harness.run("pause", "all")
-    #expect(stranger.complaint == "batchd: no worker ever used the prefix batchd\n")
+    #expect(
+      stranger.complaint.hasPrefix("batchd: no worker ever used the prefix batchd; start one"))
     try await harness.withWorker(handler: .init { _, _ in nil }, {})
     #expect(try await harness.run("pause", "all").output == "all: paused\n")
     #expect(

@@ -54,6 +54,7 @@ import Testing
     #expect(try await first.field("batch:bad", "status") == "failed")
     #expect(
       try await first.field("batch:bad", "error")
-        == "poison: its worker died 3 times while it ran; the last was life-2")
+        == "poison: its worker died 3 times while it ran; the last was life-2: its log says why; mend the cause, then retry the batch"
+    )
   }
 }

@@ -160,6 +160,7 @@ import Testing
     #expect(try await bench.field("batch:a", "status") == "failed")
     #expect(
       try await bench.field("batch:a", "error")
-        == "poison: its worker died 3 times while it ran; the last was w1")
+        == "poison: its worker died 3 times while it ran; the last was w1: its log says why; mend the cause, then retry the batch"
+    )
   }
 }

@@ -15,19 +15,30 @@ import Worker
       ["cancel", "0", "done"],
       "BADARG batchd_cancel takes one key, the prefix: FCALL batchd_cancel 1 batchd ..."
     ),
-    (["cancel", "1", "batchd", "nosuch"], #"NOTFOUND batch "nosuch" is not known"#),
-    (["cancel", "1", "Batchd", "done"], #"NOTFOUND batch "done" is not known"#),
+    (
+      ["cancel", "1", "batchd", "nosuch"],
+      #"NOTFOUND batch "nosuch" is not known: never admitted, or forgotten since its end; batchd explain nosuch looks further"#
+    ),
+    (
+      ["cancel", "1", "Batchd", "done"],
+      #"NOTFOUND batch "done" is not known: never admitted, or forgotten since its end; batchd explain done looks further"#
+    ),
     (
       ["cancel", "1", "batchd", "op"],
       #"NOTFOUND batch "op" is not known; for the operation of that name: operation:op"#
     ),
     (
-      ["cancel", "1", "batchd", "operation:nosuch"], #"NOTFOUND operation "nosuch" is not known"#
+      ["cancel", "1", "batchd", "operation:nosuch"],
+      #"NOTFOUND operation "nosuch" is not known: never admitted, or forgotten since its end; batchd explain nosuch looks further"#
     ),
     (
-      ["cancel", "1", "batchd", "operation:waits"], #"NOTFOUND operation "waits" is not known"#
+      ["cancel", "1", "batchd", "operation:waits"],
+      #"NOTFOUND operation "waits" is not known: never admitted, or forgotten since its end; batchd explain waits looks further"#
     ),
-    (["cancel", "1", "batchd", "done"], #"ENDED batch "done" has ended: completed"#),
+    (
+      ["cancel", "1", "batchd", "done"],
+      #"ENDED batch "done" has ended: completed; there is nothing left to cancel"#
+    ),
     (
       ["cancel", "1", "batchd", "bad"],
       #"ENDED batch "bad" was rejected: items: must be an array, not an integer; see batchd_drop"#
@@ -38,10 +49,13 @@ import Worker
       ["retry", "1", "batchd"],
       "BADARG batchd_retry needs an id: FCALL batchd_retry 1 PREFIX ID [STAGE]"
     ),
-    (["retry", "1", "batchd", "nosuch"], #"NOTFOUND batch "nosuch" is not known"#),
+    (
+      ["retry", "1", "batchd", "nosuch"],
+      #"NOTFOUND batch "nosuch" is not known: never admitted, or forgotten since its end; batchd explain nosuch looks further"#
+    ),
     (
       ["retry", "1", "batchd", "waits"],
-      #"LIVE batch "waits" is pending; only an ended batch can be retried"#
+      #"LIVE batch "waits" is pending; only an ended batch can be retried: wait, or cancel it first"#
     ),
     (
       ["retry", "1", "batchd", "done"],
@@ -81,7 +95,10 @@ import Worker
       #"NOTFOUND pipeline demo has no stage "extracton"; it has: setup,extraction"#
     ),
     (["pause", "1", "batchd", "all", "now"], #"BADARG one argument too many: "now""#),
-    (["pause", "1", "batch", "all"], "NOTFOUND no worker ever used the prefix batch"),
+    (
+      ["pause", "1", "batch", "all"],
+      "NOTFOUND no worker ever used the prefix batch; start one, or name the prefix of those that run"
+    ),
     (
       ["resume", "1", "batchd"],
       "BADARG what to resume: all, pipeline:P, stage:P:S or account:A"
@@ -99,13 +116,17 @@ import Worker
       "BADARG batchd_reenter needs the position of the entry (0 is the newest) or all"
     ),
     (
-      ["reenter", "1", "batchd", "1"], "NOTFOUND no rejected entry at position 1; there are 1"
+      ["reenter", "1", "batchd", "1"],
+      "NOTFOUND no rejected entry at position 1; there are 1, the newest at 0"
     ),
     (
       ["drop", "1", "batchd", "bad"],
       "BADARG batchd_drop needs the position of the entry (0 is the newest) or all"
     ),
-    (["drop", "1", "batchd", "5"], "NOTFOUND no rejected entry at position 5; there are 1"),
+    (
+      ["drop", "1", "batchd", "5"],
+      "NOTFOUND no rejected entry at position 5; there are 1, the newest at 0"
+    ),
     (["cancle", "1", "batchd", "done"], "ERR Function not found"),
   ]
 

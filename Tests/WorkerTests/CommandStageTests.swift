@@ -220,7 +220,7 @@ import Worker
     ) { harness in
       let error = try await harness.field("batch:b1", "error")
       #expect(
-        error == "timed out after 500 ms (attempt 1, no retries left)")
+        error == "timed out after 500 ms, the timeout_ms of the stage (attempt 1, no retries left)")
       await eventually("nothing is left") { Self.processes(mark) == 0 }
     }
   }

@@ -42,7 +42,9 @@ import Worker
     let bad = try await harness.hash("batch:bad")
     #expect(bad["status"] == "failed")
     #expect(
-      bad["error"] == "poison: its worker died 3 times while it ran; the last was w1")
+      bad["error"]
+        == "poison: its worker died 3 times while it ran; the last was w1: its log says why; mend the cause, then retry the batch"
+    )
     #expect(bad["crashes"] == "3")
     #expect(try await harness.redis.cli("ZRANGE", "batchd:failed", "0", "-1") == "bad")
     // Only the first crash took others along.

@@ -134,7 +134,7 @@ import Worker
     await harness.waitFor("failed", of: "batch:b1")
     #expect(
       try await harness.field("batch:b1", "error")
-        == "timed out after 200 ms (attempt 2, no retries left)")
+        == "timed out after 200 ms, the timeout_ms of the stage (attempt 2, no retries left)")
     #expect(cancelled.withLock { $0 } == 2)
     #expect(try await harness.field("batch:b1", "retry_count") == "1")
     try await worker.stop()

@@ -38,7 +38,7 @@ import Worker
     await harness.waitFor("failed", of: "batch:deaf")
     #expect(
       try await harness.field("batch:deaf", "error")
-        == "timed out after 500 ms (attempt 1, no retries left)")
+        == "timed out after 500 ms, the timeout_ms of the stage (attempt 1, no retries left)")
     // Its lane is free, and its slot is the only one that it keeps.
     await harness.waitFor("completed", of: "batch:next")
     #expect(try await harness.events("crashed").isEmpty)

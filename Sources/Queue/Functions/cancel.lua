@@ -32,10 +32,12 @@ define('cancel', function(p, args)
     end
     refuse('NOTFOUND', (operation and 'operation "' or 'batch "') .. id .. '" is not known'
       .. ((not operation and call('EXISTS', p .. 'members:' .. id) == 1)
-        and '; for the operation of that name: operation:' .. id or ''))
+        and '; for the operation of that name: operation:' .. id
+        or ': never admitted, or forgotten since its end; batchd explain ' .. id .. ' looks further'))
   end
   if answer == 'ended' then
-    refuse('ENDED', 'batch "' .. id .. '" has ended: ' .. call('HGET', p .. 'batch:' .. id, 'status'))
+    refuse('ENDED', 'batch "' .. id .. '" has ended: ' .. call('HGET', p .. 'batch:' .. id, 'status')
+      .. '; there is nothing left to cancel')
   end
   commit(c)
   return answer

@@ -74,7 +74,7 @@ define('checkpoint', function(p, args)
   if not b then return 'lost' end
   for i = m_at + 1, m_at + 7 * m, 7 do
     if not registered(c, args[i + 2]) then
-      refuse('PIPELINE', 'child ' .. args[i] .. ': pipeline "' .. args[i + 2] .. '" is not known')
+      refuse('PIPELINE', 'child ' .. args[i] .. ': pipeline "' .. args[i + 2] .. '" is not known; start a worker that has it')
     end
   end
   if not has_room_for(c, id, b, args, 10, n) then refuse_output(c) end

@@ -85,7 +85,8 @@ local function rejected_records(c, which, name)
   end
   local record = call('LINDEX', key, which)
   if not record then
-    refuse('NOTFOUND', 'no rejected entry at position ' .. which .. '; there are ' .. call('LLEN', key))
+    refuse('NOTFOUND', 'no rejected entry at position ' .. which .. '; there are ' .. call('LLEN', key)
+      .. ', the newest at 0')
   end
   return { record }
 end

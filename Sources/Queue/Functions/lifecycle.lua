@@ -155,7 +155,8 @@ local function crashed(c, id, b, max_crashes)
     b.crashes = integer(crashes)
     call('HSET', c.p .. 'batch:' .. id, 'crashes', b.crashes)
     finish_batch(c, id, b, 'failed', 'poison: its worker died ' .. b.crashes
-      .. ' times while it ran; the last was ' .. (b.worker or 'unknown'))
+      .. ' times while it ran; the last was ' .. (b.worker or 'unknown')
+      .. ': its log says why; mend the cause, then retry the batch')
   else
     call('ZREM', c.leases, id)
     b.place = c.p .. 'suspects:' .. b.pipeline .. ':' .. b.stage

@@ -3,7 +3,8 @@
 local function checked(c, what)
   local usage = 'what to pause: all, pipeline:P, stage:P:S or account:A'
   if not what then refuse('BADARG', usage) end
-  if not c.epoch then refuse('NOTFOUND', 'no worker ever used the prefix ' .. string.sub(c.p, 1, -2)) end
+  if not c.epoch then refuse('NOTFOUND', 'no worker ever used the prefix ' .. string.sub(c.p, 1, -2)
+    .. '; start one, or name the prefix of those that run') end
   if what == 'all' then return end
   local account = string.match(what, '^account:([%w._-]+)$')
   if account and #account <= 128 then return end

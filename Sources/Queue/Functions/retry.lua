@@ -43,12 +43,13 @@ define('retry', function(p, args)
   end
   local c = open(p, given)
   local b = load(c, id)
-  if not b then refuse('NOTFOUND', 'batch "' .. id .. '" is not known') end
+  if not b then refuse('NOTFOUND', 'batch "' .. id .. '" is not known: never admitted, or forgotten since its end; batchd explain ' .. id
+    .. ' looks further') end
   if b.status == 'rejected' then
     refuse('BADARG', 'batch "' .. id .. '" was rejected: ' .. (b.error or '') .. '; see batchd_reenter')
   end
   if not ENDED[b.status] then
-    refuse('LIVE', 'batch "' .. id .. '" is ' .. b.status .. '; only an ended batch can be retried')
+    refuse('LIVE', 'batch "' .. id .. '" is ' .. b.status .. '; only an ended batch can be retried: wait, or cancel it first')
   end
   local why = stages_flaw(b)
   if why then

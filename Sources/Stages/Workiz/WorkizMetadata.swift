@@ -9,7 +9,8 @@ struct WorkizMetadata: StageHandler {
     var summary = WorkizSummary(job.cursor)
     guard !job.items.isEmpty else { return summary.json }
     guard let account = job.account else {
-      throw StageError.permanent("pipeline '\(job.pipeline)' needs an account")
+      throw StageError.permanent(
+        "pipeline '\(job.pipeline)' needs an account: enqueue with \"account\":NAME")
     }
     let documents = try await context.outputs(of: .extraction)
     let fields = try await context.outputs(of: .annotation)

@@ -7,7 +7,8 @@ struct WorkizPersistence: StageHandler {
   func run(_ job: StageJob, _ context: StageContext) async throws -> JSON? {
     guard !job.items.isEmpty else { return nil }
     guard let account = job.account else {
-      throw StageError.permanent("pipeline '\(job.pipeline)' needs an account")
+      throw StageError.permanent(
+        "pipeline '\(job.pipeline)' needs an account: enqueue with \"account\":NAME")
     }
     let documents = try await context.outputs(of: .extraction)
     let fields = try await context.outputs(of: .annotation)
