@@ -108,8 +108,8 @@ let package = Package(
     .testTarget(
       name: "BatchdTests",
       dependencies: [
-        "batchd", "Worker", "Queue", "Redis", "Stores", "Pipeline", "TestSupport", lifecycle,
-        logging,
+        "batchd", "Worker", "Queue", "Redis", "Stores", "Pipeline", "TestSupport", argumentParser,
+        lifecycle, logging,
       ]),
     .testTarget(
       name: "FuzzTests",

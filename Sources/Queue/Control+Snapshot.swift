@@ -118,12 +118,7 @@ extension Control {
     } while cursor != "0" && looked < Bound.keys
     let sorted = names.sorted()
     let replies = try await read(sorted.map { ["HGETALL", .text(keys.gate($0))] })
-    let gates = zip(sorted, replies).map { name, reply in
-      let fields = reply.fields
-      return Snapshot.Gate(
-        name: name, opensAt: fields.count("next_ms"),
-        intervalMilliseconds: fields.count("interval"), reason: fields.text("reason"))
-    }
+    let gates = zip(sorted, replies).map { Snapshot.Gate($0, $1.fields) }
     return (gates.filter { Self.isClosed($0, now: now) }, cursor == "0")
   }
 
@@ -140,5 +135,13 @@ extension Control {
   private static func firstScore(_ reply: RedisValue) -> Int? {
     // A score may be anything, infinite too.
     reply.texts.last.flatMap { Double($0) }.flatMap { Int(exactly: $0.rounded()) }
+  }
+}
+
+extension Snapshot.Gate {
+  init(_ name: String, _ fields: [String: String]) {
+    self.init(
+      name: name, opensAt: fields.count("next_ms"), intervalMilliseconds: fields.count("interval"),
+      reason: fields.text("reason"))
   }
 }

@@ -74,14 +74,12 @@ extension Control {
         return fields.isEmpty ? nil : Self.departed(entry.key, at: entry.value, fields)
       }
       let beat = Int(exactly: entry.value.rounded()) ?? 0
-      return Self.worker(
-        entry.key, fields, beatAt: beat,
-        now - beat > Bound.silenceMilliseconds ? .silent : .alive)
+      return Self.worker(entry.key, fields, beatAt: beat, now: now)
     }
   }
 
   /// Whoever stops in order does so soon after a beat; the others are found out by their silence.
-  private static func departed(
+  static func departed(
     _ name: String, at moment: Double, _ fields: [String: String]
   ) -> WorkerStatus {
     let beat = fields.text("beat_at").flatMap(Timestamp.init(rfc3339:)).map {
@@ -89,6 +87,14 @@ extension Control {
     }
     let isLost = beat.map { Int(moment) - $0 >= Bound.silenceMilliseconds } ?? false
     return worker(name, fields, beatAt: beat ?? 0, isLost ? .lost : .stopped)
+  }
+
+  /// One that has not left.
+  static func worker(
+    _ name: String, _ fields: [String: String], beatAt: Int, now: Int
+  ) -> WorkerStatus {
+    worker(
+      name, fields, beatAt: beatAt, now - beatAt > Bound.silenceMilliseconds ? .silent : .alive)
   }
 
   private static func worker(

@@ -29,7 +29,7 @@ struct Batchd: AsyncParsableCommand {
         name: "Work and watch",
         subcommands: [
           EnqueueCommand.self, RefreshCommand.self, ImportCommand.self, WatchCommand.self,
-          StatusCommand.self, WorkersCommand.self,
+          StatusCommand.self, ExplainCommand.self, FailedCommand.self, WorkersCommand.self,
           HistoryCommand.self,
         ]),
       CommandGroup(

@@ -36,18 +36,25 @@ struct StyledLine: Equatable, ExpressibleByStringInterpolation {
 
   /// - Parameter width: the columns there are; nil leaves the line as long as it is.
   func text(width: Int?, hasColor: Bool) -> String {
-    var left = width ?? .max
-    let isCut = self.width > left
-    if isCut { left -= 1 }
-    var text = ""
+    let line = width.map(cut) ?? self
+    return line.pieces.reduce(into: "") { text, piece in
+      text +=
+        hasColor && piece.style != .plain && !piece.text.isEmpty
+        ? "\u{1B}[\(piece.style.rawValue)m\(piece.text)\u{1B}[0m" : piece.text
+    }
+  }
+
+  /// The line with at most so many columns.
+  func cut(to width: Int) -> StyledLine {
+    guard self.width > width else { return self }
+    var line: StyledLine = ""
+    var left = width - 1
     for piece in pieces where left > 0 {
       let shown = String(piece.text.prefix(left))
       left -= shown.count
-      text +=
-        hasColor && piece.style != .plain
-        ? "\u{1B}[\(piece.style.rawValue)m\(shown)\u{1B}[0m" : shown
+      line += StyledLine(shown, piece.style)
     }
-    return isCut ? text + "…" : text
+    return line + "…"
   }
 
   /// As it goes into a file or a pipe: whole and without colors.

@@ -85,7 +85,12 @@ enum WatchRendering {
   }
 
   private static func color(_ progress: OperationProgress) -> StyledLine.Style {
-    switch progress.status {
+    color(progress.status)
+  }
+
+  /// Of a batch's or an operation's status.
+  static func color(_ status: String) -> StyledLine.Style {
+    switch status {
     case "completed": .green
     case "failed": .red
     case "completed_with_errors", "cancelled": .yellow

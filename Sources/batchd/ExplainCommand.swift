@@ -1,0 +1,146 @@
+internal import ArgumentParser
+internal import Pipeline
+internal import Queue
+
+/// `batchd explain ID`
+struct ExplainCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "explain",
+    abstract: "Say why a batch or an operation is where it is, and what comes next.",
+    discussion: """
+      What it waits behind, who holds its lane or lease, until when and after which error it is \
+      delayed, which pause or gate stops it, and what a person can do. It only reads. Times are by \
+      Redis's clock, in UTC.
+
+        batchd explain b1
+        batchd explain nightly
+        batchd explain operation:nightly
+        batchd explain b1 --json | jq -r .next.text
+
+      A name that is both a batch's and an operation's means the batch; operation:NAME the other.
+
+      Exit status: 0, or 65 when Redis knows no such name.
+      """)
+
+  @Argument(help: ArgumentHelp("A batch or an operation.", valueName: "id|operation:op"))
+  var name: String
+
+  @OptionGroup var common: CommonOptions
+
+  private static let operationMark = "operation:"
+  private static let unknown = ExitCode(CommandError.Code.data.rawValue)
+
+  func run() async throws {
+    let configuration = try common.configuration()
+    let control = try await common.connect(configuration)
+    let again = try common.repeated(configuration)
+    let config = common.config.map { " --config \($0)" } ?? ""
+    if name.hasPrefix(Self.operationMark) {
+      let operation = String(name.dropFirst(Self.operationMark.count))
+      guard let found = try await control.explain(operation: operation) else {
+        throw CommandError(
+          .data,
+          "Redis knows no operation \"\(operation)\": was it enqueued, or is its retention over? See batchd status, and batchd history --operation \(operation)"
+        )
+      }
+      return try show(found, .of(found, again: again, config: config))
+    }
+    let found = try await control.explain(name) { configuration.gates(of: $0) }
+    if found.whereabouts == .unknown || found.whereabouts == .rejected,
+      let operation = try await control.explain(operation: name)
+    {
+      return try show(operation, .of(operation, again: again, config: config))
+    }
+    var words = ExplanationWords(found: found)
+    // The default pipeline says nothing of what workers elsewhere were told.
+    if CommonOptions.file(common.config) != nil, let batch = found.batch {
+      words.retries = configuration.stage(of: batch)?.retry.retries
+      words.maxCrashes = configuration.worker.maxCrashes
+    }
+    try show(words, .of(words, again: again, config: config))
+    if found.whereabouts == .unknown { throw Self.unknown }
+  }
+
+  private func show(_ words: ExplanationWords, _ next: NextStep) throws {
+    guard !common.json else {
+      return print(
+        try CommonOptions.json(
+          Answer(found: words.found, place: words.place, advice: words.advice, next: next)))
+    }
+    let found = words.found
+    var head = StyledLine(found.id, .bold)
+    if let batch = found.batch {
+      head += StyledLine("  batch", .dim) + "  "
+      head += StyledLine(
+        batch.status.replacing("_", with: " "), WatchRendering.color(batch.status))
+      let account = batch.account.map { "  account \($0)" } ?? ""
+      let operation = batch.operation == batch.id ? "" : "  operation \(batch.operation ?? "")"
+      let run = batch.run > 1 ? "  run \(batch.run)" : ""
+      head += StyledLine("  \(batch.pipeline ?? "")\(account)\(operation)\(run)", .dim)
+    }
+    draw(head, words.page, next, found.takenAt)
+  }
+
+  private func show(_ found: OperationExplanation, _ next: NextStep) throws {
+    let words = OperationWords(found: found)
+    guard !common.json else {
+      return print(
+        try CommonOptions.json(
+          Answer(found: found, place: nil, advice: nil, next: next)))
+    }
+    let status = found.progress.status
+    let head =
+      StyledLine(found.progress.operation, .bold) + StyledLine("  operation  ", .dim)
+      + StyledLine(status.replacing("_", with: " "), WatchRendering.color(status))
+    draw(head, words.page, next, found.takenAt)
+  }
+
+  private func draw(_ head: StyledLine, _ page: FactPage, _ next: NextStep, _ now: Int) {
+    let terminal = Terminal()
+    var page = page
+    page.add("next", next.text, .cyan)
+    for command in next.commands { page.add("", command, .bold) }
+    let time = "\(Wording.clock(ExplanationWords.text(now))) UTC by Redis's clock"
+    for line in [head + StyledLine("  \(time)", .dim)] + page.lines(width: terminal.size?.columns) {
+      print(line.text(width: nil, hasColor: terminal.hasColor))
+    }
+  }
+
+  /// What was found, and what it means, in one object.
+  private struct Answer<Found: Encodable>: Encodable {
+    let found: Found
+    let place: String?
+    let advice: String?
+    let next: NextStep
+
+    private enum CodingKeys: String, CodingKey { case summary, whatToDo, next }
+
+    func encode(to encoder: any Encoder) throws {
+      try found.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encodeIfPresent(place, forKey: .summary)
+      try container.encodeIfPresent(advice, forKey: .whatToDo)
+      try container.encode(next, forKey: .next)
+    }
+  }
+}
+
+extension Configuration {
+  /// The batch's stage as this configuration has it.
+  func stage(of batch: BatchState) -> StageSettings? {
+    let stages = batch.pipeline.flatMap { pipelines[$0] }?.stages
+    return stages?.first { $0.key.rawValue == batch.stage }?.value
+  }
+
+  /// The gates that a handler of the batch's stage asks, by the names that Redis knows them by.
+  func gates(of batch: BatchState) -> [String] {
+    guard let stage = stage(of: batch) else { return [] }
+    var names: [String] = []
+    if stage.handler == .workiz, let account = batch.account { names.append("workiz:\(account)") }
+    if let gate = stage.gate {
+      let isPerAccount = gates[gate]?.isPerAccount ?? false
+      names.append(isPerAccount ? batch.account.map { "\(gate):\($0)" } ?? gate : gate)
+    }
+    return names
+  }
+}

@@ -1,0 +1,111 @@
+internal import ArgumentParser
+internal import Pipeline
+internal import Queue
+
+/// `batchd failed`
+struct FailedCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "failed",
+    abstract: "List the batches that failed, newest first, with their errors.",
+    discussion: """
+      Those that Redis still keeps, and that were not retried since; batchd history --status failed \
+      knows older ones.
+
+        batchd failed
+        batchd failed --account acme --limit 100
+        batchd failed --operation nightly --json | jq -r '.[].id'
+      """)
+
+  @Option(help: "Only of this account.")
+  var account: String?
+
+  @Option(help: "Only of this pipeline.")
+  var pipeline: String?
+
+  @Option(help: "Only of this operation.")
+  var operation: String?
+
+  @Option(help: "At most so many, the newest.")
+  var limit = 20
+
+  @OptionGroup var common: CommonOptions
+
+  func validate() throws {
+    guard (1...10_000).contains(limit) else { throw ValidationError("--limit must be 1 to 10000") }
+  }
+
+  func run() async throws {
+    let configuration = try common.configuration()
+    let control = try await common.connect(configuration)
+    let now = try await control.time()
+    let (account, pipeline, operation) = (account, pipeline, operation)
+    // One more tells whether there are more.
+    let found = try await control.failed(limit: limit + 1) { batch in
+      (account == nil || batch.account == account)
+        && (pipeline == nil || batch.pipeline == pipeline)
+        && (operation == nil || batch.operation == operation)
+    }
+    let shown = Array(found.prefix(limit))
+    guard !common.json else { return print(try CommonOptions.json(shown.map(Row.init))) }
+    let terminal = Terminal()
+    var lines = Self.lines(shown, now: now, width: terminal.size?.columns)
+    if let first = shown.first {
+      let again = try common.repeated(configuration)
+      if found.count > limit { lines.append("there are more: --limit") }
+      lines.append("batchd explain \(first.id)\(again)  tells more of one")
+      lines.append("batchd retry \(first.id)\(again)  runs it again")
+    }
+    for line in lines { print(line.text(width: nil, hasColor: terminal.hasColor)) }
+  }
+
+  /// A line for each batch, then each advice that one of their errors deserves.
+  /// - Parameter width: of the terminal, to which the errors are cut; the advice is wrapped.
+  static func lines(_ batches: [BatchState], now: Int, width: Int?) -> [StyledLine] {
+    guard !batches.isEmpty else { return ["nothing has failed that fits"] }
+    let columns: [TextTable.Column] = [
+      .left("BATCH"), .right("WHEN"), .left("PIPELINE"), .left("ACCOUNT"), .left("STAGE"),
+      .right("ATTEMPT"), .right("RETRIES"), .right("ITEMS FAILED"), .left("ERROR"),
+    ]
+    let moment = "\(Timestamp(milliseconds: Int64(now)))"
+    let rows = batches.map { batch -> [StyledLine] in
+      let age = Wording.milliseconds(from: batch.finishedAt, to: moment)
+      return [
+        StyledLine(batch.id, .red),
+        StyledLine(age.map { "\(Wording.duration(milliseconds: $0)) ago" } ?? "-"),
+        StyledLine(batch.pipeline ?? "-"), StyledLine(batch.account ?? "-"),
+        StyledLine(batch.stage ?? "-"), StyledLine("\(batch.attempt)"),
+        StyledLine("\(batch.retryCount)"),
+        StyledLine(
+          batch.itemsTotal > 0
+            ? "\(Wording.count(batch.itemsFailed))/\(Wording.count(batch.itemsTotal))" : "-"),
+        StyledLine(batch.error ?? "-"),
+      ]
+    }
+    let cut = TextTable.lines(columns, rows).map { line in
+      // Cut here, for what follows must not be.
+      width.map { line.cut(to: $0) } ?? line
+    }
+    var advice = FactPage()
+    var met: Set<String> = []
+    for trouble in batches.compactMap({ $0.error.flatMap { Trouble.of($0) } }) {
+      if met.insert(trouble.seen).inserted {
+        advice.add(met.count == 1 ? "do" : "", "“\(trouble.seen)”: \(trouble.remedy)", .green)
+      }
+    }
+    return cut + [""] + advice.lines(width: width)
+  }
+
+  /// A batch as JSON shows it, with what to do about its error.
+  private struct Row: Encodable {
+    let batch: BatchState
+
+    private enum CodingKeys: String, CodingKey { case whatToDo }
+
+    func encode(to encoder: any Encoder) throws {
+      try batch.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encodeIfPresent(
+        batch.error.flatMap { Trouble.of($0) }?.remedy(for: batch.id, batch), forKey: .whatToDo)
+    }
+  }
+}
