@@ -22,7 +22,7 @@ extension Control {
     if progress.failed > 0 {
       found.failed = try await failed(limit: Bound.failed) { $0.operation == operation }
     }
-    found.rejections = try await rejections(naming: operation, isOperation: true)
+    found.rejections = try await rejections(naming: operation)
     guard !progress.isFinished else { return found }
     found.enqueued = replies[2].integer ?? 0
     found.inTheWay = try await living(in: operation)

@@ -46,7 +46,7 @@ extension Control {
       found.ahead = ahead
       return
     }
-    let entry = try await rejections(naming: found.id, isOperation: false).first
+    let entry = try await rejections(naming: found.id).first
     if let record {
       found.rejection = .init(
         position: entry?.position, at: record.finishedAt, reason: record.error ?? "")
@@ -59,7 +59,7 @@ extension Control {
     }
   }
 
-  /// The entry of that id among those that will be admitted next.
+  /// The entry of that batch or operation among those that will be admitted next.
   private func waitingEntry(_ id: String) async throws -> (place: String, ahead: Int)? {
     // What a worker has taken comes first; which ones there are only their names tell.
     let workers = try await read([["ZRANGE", .text(keys.workers), 0, 999]])[0].texts
@@ -86,7 +86,7 @@ extension Control {
     // Most are others, and to parse costs more.
     guard String(decoding: bytes, as: UTF8.self).contains(id), let json = try? JSON(parsing: bytes)
     else { return false }
-    return names(id, json["id"])
+    return names(id, json["id"]) || names(id, json["operation"])
   }
 
   private static func names(_ name: String, _ value: JSON?) -> Bool {
@@ -98,7 +98,7 @@ extension Control {
   }
 
   /// Rejected entries that name a batch, or an operation; the newest first. Of what is no JSON the words decide.
-  func rejections(naming name: String, isOperation: Bool) async throws -> [Explanation.Rejection] {
+  func rejections(naming name: String) async throws -> [Explanation.Rejection] {
     var found: [Explanation.Rejection] = []
     var bytes = 0
     for from in stride(from: 0, to: Bound.entries, by: Bound.entriesPerPage) {
@@ -116,7 +116,7 @@ extension Control {
         }
         let json = try? JSON(parsing: Array(entry.entry.utf8))
         let isNamed =
-          json.map { Self.names(name, $0[isOperation ? "operation" : "id"]) }
+          json.map { Self.names(name, $0["id"]) || Self.names(name, $0["operation"]) }
           ?? entry.entry.contains("\"\(name)\"")
         guard isNamed else { continue }
         found.append(.init(position: entry.position, at: entry.at, reason: entry.reason))

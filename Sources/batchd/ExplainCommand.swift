@@ -35,21 +35,18 @@ struct ExplainCommand: AsyncParsableCommand {
     let control = try await common.connect(configuration)
     let again = try common.repeated(configuration)
     let config = common.config.map { " --config \($0)" } ?? ""
-    if name.hasPrefix(Self.operationMark) {
-      let operation = String(name.dropFirst(Self.operationMark.count))
-      guard let found = try await control.explain(operation: operation) else {
-        throw CommandError(
-          .data,
-          "Redis knows no operation \"\(operation)\": was it enqueued, or is its retention over? See batchd status, and batchd history --operation \(operation)"
-        )
-      }
-      return try show(found, .of(found, again: again, config: config))
-    }
+    let isOperation = name.hasPrefix(Self.operationMark)
+    let name = isOperation ? String(name.dropFirst(Self.operationMark.count)) : name
     let found = try await control.explain(name) { configuration.gates(of: $0) }
-    if found.whereabouts == .unknown || found.whereabouts == .rejected,
-      let operation = try await control.explain(operation: name)
-    {
+    let isBatch = found.batch != nil
+    if isOperation || !isBatch, let operation = try await control.explain(operation: name) {
       return try show(operation, .of(operation, again: again, config: config))
+    }
+    if isOperation && (isBatch || found.whereabouts == .unknown) {
+      throw CommandError(
+        .data,
+        "Redis knows no operation \"\(name)\": was it enqueued, or is its retention over? See batchd status, and batchd history --operation \(name)"
+      )
     }
     var words = ExplanationWords(found: found)
     // The default pipeline says nothing of what workers elsewhere were told.
@@ -100,8 +97,9 @@ struct ExplainCommand: AsyncParsableCommand {
     var page = page
     page.add("next", next.text, .cyan)
     for command in next.commands { page.add("", command, .bold) }
-    let time = "\(Wording.clock(ExplanationWords.text(now))) UTC by Redis's clock"
-    for line in [head + StyledLine("  \(time)", .dim)] + page.lines(width: terminal.size?.columns) {
+    let clock = "\(Wording.clock(ExplanationWords.text(now))) UTC, by Redis's clock"
+    page.add("now", clock, .dim)
+    for line in [head] + page.lines(width: terminal.size?.columns) {
       print(line.text(width: nil, hasColor: terminal.hasColor))
     }
   }

@@ -25,7 +25,7 @@ struct FactPage {
     guard let room, text.count > room else { return [text] }
     var lines: [String] = []
     var line = ""
-    for word in text.split(whereSeparator: \.isWhitespace) {
+    for word in text.split(separator: " ", omittingEmptySubsequences: false) {
       if !line.isEmpty && line.count + 1 + word.count > room {
         lines.append(line)
         line = "  " + word

@@ -64,7 +64,7 @@ struct FailedCommand: AsyncParsableCommand {
     guard !batches.isEmpty else { return ["nothing has failed that fits"] }
     let columns: [TextTable.Column] = [
       .left("BATCH"), .right("WHEN"), .left("PIPELINE"), .left("ACCOUNT"), .left("STAGE"),
-      .right("ATTEMPT"), .right("RETRIES"), .right("ITEMS FAILED"), .left("ERROR"),
+      .right("TRY"), .right("RETRIES"), .right("ITEMS"), .left("ERROR"),
     ]
     let moment = "\(Timestamp(milliseconds: Int64(now)))"
     let rows = batches.map { batch -> [StyledLine] in
@@ -78,21 +78,37 @@ struct FailedCommand: AsyncParsableCommand {
         StyledLine(
           batch.itemsTotal > 0
             ? "\(Wording.count(batch.itemsFailed))/\(Wording.count(batch.itemsTotal))" : "-"),
-        StyledLine(batch.error ?? "-"),
       ]
     }
-    let cut = TextTable.lines(columns, rows).map { line in
+    let errors = batches.map { StyledLine($0.error ?? "-") }
+    let rest = TextTable.lines(columns, rows.map { $0 + [""] }).map(\.width).max() ?? 0
+    let isNarrow = width.map { $0 - rest < leastErrorWidth } ?? false
+    let table =
+      isNarrow
+      ? TextTable.lines(columns.dropLast(), rows)
+      : TextTable.lines(columns, zip(rows, errors).map { $0 + [$1] })
+    var lines: [StyledLine] = []
+    for (at, line) in table.enumerated() {
       // Cut here, for what follows must not be.
-      width.map { line.cut(to: $0) } ?? line
+      let shown = [line] + (isNarrow && at > 0 ? ["  " + errors[at - 1]] : [])
+      lines += shown.map { line in width.map { line.cut(to: $0) } ?? line }
     }
+    return lines + advice(batches, width: width)
+  }
+
+  /// An error with fewer columns gets a line of its own.
+  private static let leastErrorWidth = 40
+
+  /// What to do, once for each kind of error.
+  private static func advice(_ batches: [BatchState], width: Int?) -> [StyledLine] {
     var advice = FactPage()
     var met: Set<String> = []
     for trouble in batches.compactMap({ $0.error.flatMap { Trouble.of($0) } }) {
       if met.insert(trouble.seen).inserted {
-        advice.add(met.count == 1 ? "do" : "", "“\(trouble.seen)”: \(trouble.remedy)", .green)
+        advice.add(met.count == 1 ? "do" : "", "“\(trouble.title)”: \(trouble.remedy)", .green)
       }
     }
-    return cut + [""] + advice.lines(width: width)
+    return [""] + advice.lines(width: width)
   }
 
   /// A batch as JSON shows it, with what to do about its error.

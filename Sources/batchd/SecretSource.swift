@@ -46,7 +46,10 @@ enum SecretSource: Sendable, Hashable {
       return try Self.content(of: path, origin: "file \(path)")
     case .environment(let name):
       let origin = "environment variable \(name)"
-      guard let value = environment[name] else { throw Self.error(origin, "is not set") }
+      guard let value = environment[name] else {
+        throw Self.error(
+          origin, "is not set; set it for this process, or name a file or a credential")
+      }
       return try Self.checked(value, origin: origin)
     case .credential(let name):
       let origin = "systemd credential \(name)"
@@ -76,7 +79,7 @@ enum SecretSource: Sendable, Hashable {
   ) throws(ConfigurationError) -> String {
     guard let first = text.firstIndex(where: { !$0.isWhitespace }),
       let last = text.lastIndex(where: { !$0.isWhitespace })
-    else { throw error(origin, "is empty") }
+    else { throw error(origin, "is empty; write the secret into it, on one line") }
     let secret = String(text[first...last])
     guard secret.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control }) else {
       throw error(origin, "holds more than one line; a secret is one line")

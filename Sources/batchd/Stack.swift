@@ -88,7 +88,7 @@ func until(
   let deadline = ContinuousClock.now + limit
   while try await !holds() {
     guard ContinuousClock.now < deadline else {
-      throw UpError(description: "not within \(limit): \(what)")
+      throw UpError(description: "not within \(limit): \(what); the logs in its folder say why")
     }
     try await Task.sleep(for: .milliseconds(50))
   }

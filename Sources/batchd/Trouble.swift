@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Queue
 
 /// One entry of the library of errors: what a person may see, what it means, and what to do. `explain` and `failed` use it for
@@ -30,6 +31,9 @@ struct Trouble: Sendable, Equatable {
     seen.split(separator: "…").map { String($0) }
   }
 
+  /// `seen` without the spaces around it.
+  var title: String { seen.trimmingCharacters(in: .whitespaces) }
+
   /// Whether it is this message.
   func matches(_ message: String) -> Bool {
     var rest = message[...]
@@ -59,7 +63,7 @@ struct Trouble: Sendable, Equatable {
     let tables = Place.allCases.map { place in
       let rows = all.filter { $0.place == place }.map { trouble in
         // What stands in `redis` are words about Redis, not Redis's words.
-        let seen = place == .redis ? trouble.seen : "`\(trouble.seen.trimmed)`"
+        let seen = place == .redis ? trouble.seen : "`\(trouble.title)`"
         return "| \(seen) | \(trouble.meaning) | \(trouble.remedy) |\n"
       }
       return "\(place.rawValue):\n\n| you see | it means | do |\n|---|---|---|\n\(rows.joined())\n"
@@ -70,14 +74,5 @@ struct Trouble: Sendable, Equatable {
 
 
       """ + tables.joined()
-  }
-}
-
-extension String {
-  /// Without the spaces around it.
-  fileprivate var trimmed: Substring {
-    let start = drop { $0 == " " }
-    return start.prefix(
-      upTo: start.lastIndex { $0 != " " }.map(start.index(after:)) ?? start.startIndex)
   }
 }

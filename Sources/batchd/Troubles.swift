@@ -65,6 +65,9 @@ extension Trouble {
       .batch, "exited with ", "the command failed; its last lines on standard error follow",
       do: "`batchd try PIPELINE.STAGE --item A1` runs it by hand with the same environment"),
     Trouble(
+      .batch, "cannot start ", "the system did not start the command; its words follow",
+      do: "most often memory, or the unit's LimitNOFILE or TasksMax: raise it, or lower `slots`"),
+    Trouble(
       .batch, "calls failed in a row",
       "with `feed = \"item\"` five failures in a row end the attempt",
       do: "the last one follows: mostly a service that is away; mend it, then `batchd retry ID`"),
@@ -85,6 +88,9 @@ extension Trouble {
       do:
         "is it running, and is the stage's `url` right? Every attempt counts; then `batchd retry ID`"
     ),
+    Trouble(
+      .batch, "no answer from Workiz: ", "the API, or the way to it, is away",
+      do: "nothing while it is being retried; then `batchd retry ID`"),
     Trouble(
       .batch, "gate … is closed", "a rate limit: the service asked for a pause, or many wait",
       do: "nothing: it goes on by itself, at no cost; `batchd status` shows until when and why"),
@@ -130,6 +136,10 @@ extension Trouble {
       .batch, "was removed or replaced while batchd had it open",
       "the worker writes to no file that lost its name; batches wait",
       do: "put the file back, or restart the workers to use what is there now"),
+    Trouble(
+      .batch, " answered ",
+      "the service refused; its status and words follow: 4xx is for good, 5xx is retried",
+      do: "its log says why; mend it or the request, then `batchd retry ID`"),
     Trouble(
       .batch, "no retries left",
       "the stage failed in every attempt; what went wrong stands before it",

@@ -85,10 +85,13 @@ struct AccountTests {
     let sources: [String: (SecretSource, String)] = [
       "missing": (.file("/nowhere/t"), "file /nowhere/t: No such file or directory"),
       "folder": (.file(folder.path), "file \(folder.path): Is a directory"),
-      "empty": (.file(empty), "file \(empty): is empty"),
+      "empty": (.file(empty), "file \(empty): is empty; write the secret into it, on one line"),
       "lines": (.file(lines), "file \(lines): holds more than one line; a secret is one line"),
       "large": (.file(large), "file \(large): is over 65536 bytes"),
-      "env": (.environment("NONE"), "environment variable NONE: is not set"),
+      "env": (
+        .environment("NONE"),
+        "environment variable NONE: is not set; set it for this process, or name a file or a credential"
+      ),
       "unit": (
         .credential("acme"),
         "systemd credential acme: $CREDENTIALS_DIRECTORY is not set; add LoadCredential=acme:PATH "

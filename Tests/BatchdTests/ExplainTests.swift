@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Pipeline
 import TestSupport
 import Testing
@@ -270,6 +271,65 @@ import Worker
       for other in [["--account", "bolt"], ["--pipeline", "x"], ["--operation", "x"]] {
         let none = try await harness.start(["failed"] + other).outcome()
         #expect(none.output == "nothing has failed that fits\n", "\(other)")
+      }
+    }
+  }
+
+  @Test(arguments: [80, 120]) func aFailedBatchShowsItsError(width: Int) {
+    let batches = [
+      Self.batch(
+        "b1",
+        [
+          "status": "failed", "error": "x exited with 1: no GPU", "account": "acme",
+          "finished_at": "2027-01-15T07:59:00.000Z", "items_total": "3", "items_failed": "2",
+        ]), Self.batch("b2", ["status": "failed", "error": "its own"]),
+    ]
+    let lines = FailedCommand.lines(batches, now: Self.now, width: width).map(\.plainText)
+    #expect(lines.allSatisfy { $0.count <= width + 2 })
+    #expect(
+      lines[1].hasPrefix("b1     1m00s ago  demo      acme     extraction    1        0    2/3"))
+    #expect((width < 100 ? lines[2] == "  x exited with 1: no GPU" : lines[1].hasSuffix("no GPU")))
+    #expect(lines.joined(separator: "\n").contains("do        “exited with”: `batchd try"))
+  }
+
+  /// Nothing that they ask Redis needs another right than the workers' user has.
+  @Test func theyMakeDoWithTheRightsOfTheUser() async throws {
+    let harness = try await CommandHarness()
+    let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..")
+    let acl = try String(contentsOf: root.appending(path: "deploy/redis.acl"), encoding: .utf8)
+    let config = "\(harness.redis.folder)/user.toml"
+    try """
+    redis.url = "\(harness.redis.url)"
+    redis.user = "batchd"
+    redis.password_env = "PASSWORD"
+    """.write(toFile: config, atomically: true, encoding: .utf8)
+    try await harness.withWorker(
+      handler: Handler { job, _ in
+        if job.batch == "bad" { throw StageError.permanent("no") }
+        if job.batch == "busy" { throw StageError.retry("503", afterMilliseconds: 3_600_000) }
+        return nil
+      }
+    ) {
+      for id in ["busy", "next", "bad"] {
+        let account = id == "bad" ? "bolt" : "acme"
+        _ = try await harness.run("enqueue", "--id", id, "--account", account, "A")
+      }
+      _ = try await harness.redis.cli("LPUSH", "batchd:enqueue", #"{"id":"odd","color":1}"#)
+      await eventually("they are there") {
+        try await harness.redis.cli("EXISTS", "batchd:rejected", "batchd:delayed", "batchd:failed")
+          == "3"
+      }
+      _ = try await harness.redis.cli(
+        ["ACL"] + ["SETUSER"]
+          + acl.split(whereSeparator: \.isWhitespace).dropFirst().map(String.init))
+      for words in [
+        ["explain", "busy"], ["explain", "next"], ["explain", "bad"], ["explain", "odd"],
+        ["explain", "operation:busy"], ["failed"],
+      ] {
+        let outcome = try await harness.command(
+          words + ["--config", config], environment: ["PASSWORD": "CHANGE-THIS"]
+        ).outcome()
+        #expect(outcome.status == 0 && !outcome.output.isEmpty, "\(words): \(outcome)")
       }
     }
   }

@@ -50,6 +50,8 @@ import Testing
     let taken = try await explain("z")
     #expect(taken.place == "batchd:intake:w1:enqueue" && taken.ahead == 0)
     #expect(try await explain("7").ahead == 2)
+    try await call("LPUSH", "batchd:enqueue", #"{"operation":"nightly"}"#)
+    #expect(try await explain("nightly").whereabouts == .enqueued)
   }
 
   @Test func aRejectedEntryIsFoundWithItsReason() async throws {
