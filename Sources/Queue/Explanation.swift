@@ -84,6 +84,9 @@ public struct Explanation: Sendable, Hashable, Encodable {
     self.id = id
     self.takenAt = takenAt
   }
+
+  /// Whether its lease has run out: the renewal did not come.
+  public var isOverdue: Bool { leaseExpiresAt.map { $0 <= takenAt } ?? false }
 }
 
 /// Why an operation is not finished, or that it is.

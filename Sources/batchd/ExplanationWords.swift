@@ -162,8 +162,8 @@ struct ExplanationWords {
       let since = when(found.leasedSince).map { " since \($0)" } ?? ""
       page.add(
         "lease",
-        "held by \(found.batch?.worker ?? "?")\(since), renewed until \(when(found.leaseExpiresAt ?? 0))"
-      )
+        "held by \(found.batch?.worker ?? "?")\(since), \(found.isOverdue ? "ran out, not renewed, at" : "renewed until") \(when(found.leaseExpiresAt ?? 0))",
+        found.isOverdue ? .red : .plain)
       guard let worker = found.worker else {
         return page.add("worker", "unknown: gone for more than a day", .red)
       }
@@ -175,11 +175,11 @@ struct ExplanationWords {
     case .queue, .suspects, .lane, .delayed, .adrift:
       let list = "\(found.batch?.pipeline ?? ""):\(found.batch?.stage ?? "")"
       guard !found.serving.isEmpty else {
-        let others =
+        let living = Wording.count(found.workers, "living worker", "living workers")
+        return page.add(
+          "workers",
           found.workers == 0
-          ? "no worker is running at all"
-          : "none of the \(Wording.count(found.workers, "living worker", "living workers"))"
-        return page.add("workers", "\(others) \(found.workers == 0 ? "" : "serves \(list)")", .red)
+            ? "no worker is running at all" : "none of the \(living) serves \(list)", .red)
       }
       let names = found.serving.prefix(3).map {
         "\($0.name) (\($0.running) of \($0.slots) slots busy)"

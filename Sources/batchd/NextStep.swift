@@ -33,7 +33,7 @@ struct NextStep: Equatable, Encodable {
         : NextStep("a worker admits it within a second, unless Redis is full", [command("status")])
     case .rejected: return rejected(found, command)
     case .ended: return ended(found, command)
-    case .leased: return leased(words)
+    case .leased: return leased(words, command, config)
     case .adrift:
       return NextStep(
         found.workers == 0
@@ -71,24 +71,34 @@ struct NextStep: Equatable, Encodable {
     }
   }
 
-  private static func leased(_ words: ExplanationWords) -> NextStep {
+  private static func leased(
+    _ words: ExplanationWords, _ command: (String) -> String, _ config: String
+  ) -> NextStep {
     let found = words.found
-    let list = "\(found.batch?.pipeline ?? ""):\(found.batch?.stage ?? "")"
-    if found.isCancelling { return NextStep("it ends as cancelled within seconds") }
-    if let worker = found.worker, worker.state == .alive {
-      return NextStep("its worker goes on with it, and renews the lease every few seconds")
+    let isAlive = found.worker?.state == .alive
+    if isAlive && !found.isOverdue {
+      if found.isCancelling { return NextStep("it ends as cancelled within seconds") }
+      let pause = found.paused.joined(separator: " and ")
+      return NextStep(
+        pause.isEmpty
+          ? "its worker goes on with it, and renews the lease every few seconds"
+          : "its worker goes on to the end of the stage; then nothing until \(pause) is resumed",
+        found.paused.map { command("resume \($0)") })
     }
     let after =
-      "it becomes a suspect and runs alone, from its last checkpoint"
-      + (words.maxCrashes.map { "; crash \($0) of it would fail it" } ?? "")
-    if found.workers == 0 {
-      return NextStep("nothing until a worker starts, for none is running; then \(after)")
+      found.isCancelling
+      ? "it ends as cancelled"
+      : "it becomes a suspect and runs alone, from its last checkpoint"
+        + (words.maxCrashes.map { "; crash \($0) of it would fail it" } ?? "")
+    guard found.workers > (isAlive ? 1 : 0) else {
+      let back = isAlive ? " or this one is heard again" : ""
+      return NextStep(
+        "nothing until a worker starts\(back), for no other is running; then \(after)",
+        ["batchd work\(config)"])
     }
-    let expiry = found.leaseExpiresAt ?? 0
-    let moment = ExplanationWords.when(expiry, now: found.takenAt)
-    let serves = found.serving.isEmpty ? "; but no living worker serves \(list)" : ""
+    let moment = ExplanationWords.when(found.leaseExpiresAt ?? 0, now: found.takenAt)
     return NextStep(
-      "\(expiry > found.takenAt ? "at \(moment) another worker ends the lease" : "any moment another worker ends the lease"): \(after)\(serves)"
+      "\(found.isOverdue ? "within seconds" : "at \(moment)") another worker ends the lease: \(after)"
     )
   }
 
@@ -111,7 +121,9 @@ struct NextStep: Equatable, Encodable {
           then ?? "a worker hands the lane on within minutes, or the doctor at once",
           resume + start + (isStopped ? [] : [command("doctor --repair")]))
       }
-      let turn = found.ahead == 0 ? "it is its turn" : "it is the turn of the next in the lane"
+      let turn =
+        found.ahead == 0
+        ? "it is its turn" : "the next in the lane goes on; this one after those before it"
       return NextStep(
         "when \(holder.batch.id) ends, \(turn)" + (then.map { "; then \($0)" } ?? ""),
         [command("explain \(holder.batch.id)")] + resume + start)

@@ -193,7 +193,7 @@ enum StatusRendering {
     guard !snapshot.lastFailed.isEmpty else { return [] }
     let now = "\(Timestamp(milliseconds: Int64(snapshot.takenAt)))"
     return TextTable.lines(
-      [.left("FAILED"), .right("WHEN"), .left("STAGE"), .left("ERROR (batchd retry ID)")],
+      [.left("FAILED"), .right("WHEN"), .left("STAGE"), .left("ERROR (batchd explain ID)")],
       snapshot.lastFailed.map { batch in
         let age = Wording.milliseconds(from: batch.finishedAt, to: now)
         return [

@@ -158,11 +158,33 @@ import Worker
       explanation(.leased, ["worker": "w1"]) {
         ($0.leaseExpiresAt, $0.workers, $0.serving) = (now - 5_000, 0, [])
         $0.worker = worker("w1", beat: now - 40_000)
-      }, ["it seems dead"], ["nothing until a worker starts, for none is running"]
+      }, ["it seems dead", "ran out, not renewed, at 07:59:55 (5s ago)"],
+      ["nothing until a worker starts, for no other is running", "batchd work"]
+    ),
+    (
+      // Not yet given up, and alone.
+      explanation(.leased, ["worker": "w1"]) {
+        ($0.leaseExpiresAt, $0.workers) = (now - 1_000, 1)
+        $0.worker = worker("w1", beat: now - 20_000)
+      }, ["ran out"], ["starts or this one is heard again"]
+    ),
+    (
+      explanation(.leased, ["worker": "w1"]) {
+        ($0.leaseExpiresAt, $0.isCancelling) = (now - 1_000, true)
+        $0.worker = worker("w1", beat: now - 20_000)
+      }, ["ran out"], ["within seconds another worker ends the lease: it ends as cancelled"]
+    ),
+    (
+      explanation(.leased, ["worker": "w1"]) {
+        ($0.leaseExpiresAt, $0.paused) = (now + 9_000, ["all"])
+        $0.worker = worker("w1", beat: now)
+      }, ["all: nothing of it starts"],
+      ["goes on to the end of the stage; then nothing until all is resumed", "batchd resume all"]
     ),
     (
       explanation(.leased, ["worker": "w1"]) {
         ($0.isCancelling, $0.worker) = (true, worker("w1", beat: now))
+        $0.leaseExpiresAt = now + 9_000
       }, ["cancel    asked for"], ["ends as cancelled within seconds"]
     ),
     (
