@@ -52,7 +52,7 @@ extension Envelope {
     do {
       json = try JSON(parsing: bytes)
     } catch {
-      throw EnvelopeError(field: "entry", reason: "not JSON in UTF-8")
+      throw EnvelopeError(field: "entry", reason: "not JSON in UTF-8: try it with jq")
     }
     guard case .object(let members) = json else {
       throw EnvelopeError(field: "entry", reason: "must be a JSON object, not \(json.typeName)")
@@ -73,7 +73,7 @@ extension Envelope {
   /// - Throws: `EnvelopeError` when it cannot be read any more.
   public static func work(parsing bytes: [UInt8]) throws -> Work {
     guard let json = try? JSON(parsing: bytes), case .object(let members) = json else {
-      throw EnvelopeError(field: "entry", reason: "not a JSON object in UTF-8")
+      throw EnvelopeError(field: "entry", reason: "not a JSON object in UTF-8: try it with jq")
     }
     return (try members["items"].map { try items($0, limits: .none) }, members["payload"])
   }
@@ -134,7 +134,8 @@ extension Envelope {
         depth += 1
         if depth > limit {
           throw EnvelopeError(
-            field: "entry", reason: "nested deeper than \(limit) levels (limits.json_depth)")
+            field: "entry",
+            reason: "nested deeper than \(limit) levels: make it flatter (limits.json_depth)")
         }
       case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
       default: break

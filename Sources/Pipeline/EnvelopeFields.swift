@@ -18,14 +18,16 @@ extension Envelope {
     guard elements.count <= limits.itemCount else {
       throw EnvelopeError(
         field: "items",
-        reason: "\(elements.count) items, the limit is \(limits.itemCount) (limits.item_count)")
+        reason:
+          "\(elements.count) items, the limit is \(limits.itemCount) (limits.item_count): split it")
     }
     var seen: [String: Int] = [:]
     return try elements.enumerated().map { index, element in
       let item = try item(element, "items[\(index)]", limits: limits)
       if let first = seen.updateValue(index, forKey: item.id) {
         throw EnvelopeError(
-          field: "items[\(index)]", reason: "\"\(item.id)\" stands at items[\(first)] already")
+          field: "items[\(index)]",
+          reason: "\"\(item.id)\" stands at items[\(first)] already: leave one out")
       }
       return item
     }

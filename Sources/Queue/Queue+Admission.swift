@@ -75,7 +75,8 @@ extension Queue {
   ) throws -> String {
     if let pipeline = envelope.pipeline ?? defaultPipeline { return pipeline }
     throw EnvelopeError(
-      field: "pipeline", reason: "missing, and there is no default_pipeline", id: envelope.id)
+      field: "pipeline", reason: "missing, and there is no default_pipeline: name one",
+      id: envelope.id)
   }
 
   private static func admission(of envelope: Envelope, _ pipeline: String) -> [RedisArgument] {

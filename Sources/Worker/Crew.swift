@@ -187,7 +187,7 @@ struct Crew: Sendable {
     queue.client.end()
     throw WorkerError(
       .drainLimit,
-      "\(state.leases.count) stage jobs still ran at the drain limit; another worker runs them again when their leases expire"
+      "\(state.leases.count) stage jobs still ran at the drain limit (worker.drain_ms: raise it, or let handlers end sooner); another worker runs them again when their leases expire"
     )
   }
 }

@@ -78,7 +78,7 @@ struct BatchOptions: ParsableArguments {
     guard bytes.count <= limits.envelopeBytes else {
       throw CommandError(
         .data,
-        "the batch has \(bytes.count) bytes, the limit is \(limits.envelopeBytes) (limits.envelope_bytes); split it"
+        "the batch has \(bytes.count) bytes, the limit is \(limits.envelopeBytes) (limits.envelope_bytes): split it"
       )
     }
     do {

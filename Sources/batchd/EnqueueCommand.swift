@@ -99,7 +99,8 @@ struct EnqueueCommand: AsyncParsableCommand {
           throw EnvelopeError(
             field: "entry",
             reason:
-              "\(bytes.count) bytes, the limit is \(limits.envelopeBytes) (limits.envelope_bytes)")
+              "\(bytes.count) bytes, the limit is \(limits.envelopeBytes) (limits.envelope_bytes): split it"
+          )
         }
         return (try Envelope(parsing: bytes, limits: limits), bytes)
       } catch let error as EnvelopeError {

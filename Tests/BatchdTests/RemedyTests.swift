@@ -1,4 +1,5 @@
 import Foundation
+import Pipeline
 import TestSupport
 import Testing
 import Worker
@@ -7,7 +8,7 @@ import Worker
 @Suite struct RemedyTests {
   /// Words with which a remedy begins, or that show one.
   private static var remedy: Regex<(Substring, Substring?)> {
-    /(?i)\b(give|enqueue|needs|what to|nothing left|name|use|start|stop|raise|set|set it|split|mend|make|correct|see|wait|quote|convert|try|check|must be|known:|there are|has:|paused:|batchd [a-z]+|--[a-z-]+)\b|\?/
+    /(?i)\b(give|leave|either|missing|required|known|must have|enqueue|needs|what to|nothing left|name|use|start|stop|raise|set|set it|split|mend|make|correct|see|wait|quote|convert|try|check|must be|known:|there are|has:|paused:|batchd [a-z]+|--[a-z-]+)\b|\?/
   }
 
   private static let mistakes: [[String]] = [
@@ -47,6 +48,26 @@ import Worker
         #expect(!words.contains("Error Domain") && !words.contains("Optional("), "\(words)")
       }
     }
+  }
+
+  /// What a worker rejects, and a command refuses before.
+  @Test(arguments: [
+    "{", "[]", "{}", #"{"id":"a","color":1}"#, #"{"id":"a b"}"#, #"{"id":1.5}"#,
+    #"{"id":"a","items":7}"#, #"{"id":"a","items":["x","x"]}"#, #"{"id":"a","items":[{}]}"#,
+    #"{"id":"a","items":["1","2","3"]}"#, #"{"id":"a","items":[""]}"#,
+    #"{"id":"a","payload":[[[[[]]]]]}"#, #"{"id":"a","priority":"low"}"#,
+    #"{"id":"a","delay":-1}"#, #"{"id":"a","at":"noon"}"#, #"{"id":"a","at":"","delay":1}"#,
+    #"{"id":"a","size":0}"#, #"{"rerun":true,"operation":"o"}"#,
+  ])
+  func whatIsNoEnvelopeIsToldWhatItLacks(entry: String) {
+    var limits = Limits()
+    limits.itemCount = 2
+    limits.jsonDepth = 4
+    let error = #expect(throws: EnvelopeError.self) {
+      try Envelope(parsing: Array(entry.utf8), limits: limits)
+    }
+    let words = error.map { "\($0)" } ?? ""
+    #expect(words.contains(Self.remedy), "\(entry): \(words)")
   }
 
   @Test func aRefusalOfRedisSaysWhatToDo() async throws {

@@ -9,7 +9,7 @@ import Worker
   private static let unknownField =
     "known: id, operation, pipeline, account, items, payload, priority, delay, at, size, rerun"
   private static let identifier = "must be 1 to 128 characters of A-Z a-z 0-9 . _ -"
-  private static let notJSON = "entry: not JSON in UTF-8"
+  private static let notJSON = "entry: not JSON in UTF-8: try it with jq"
 
   /// Entry, reason.
   private static let texts: [(String, String)] = [
@@ -43,15 +43,21 @@ import Worker
       #"{"id":"m","items":[{"id":[]}]}"#,
       "items[0].id: must be a string or an integer, not an array"
     ),
-    (#"{"id":"m","items":["A","B","A"]}"#, #"items[2]: "A" stands at items[0] already"#),
-    (#"{"id":"m","items":["7",{"id":7}]}"#, #"items[1]: "7" stands at items[0] already"#),
+    (
+      #"{"id":"m","items":["A","B","A"]}"#,
+      #"items[2]: "A" stands at items[0] already: leave one out"#
+    ),
+    (
+      #"{"id":"m","items":["7",{"id":7}]}"#,
+      #"items[1]: "7" stands at items[0] already: leave one out"#
+    ),
     (
       #"{"id":"m","items":[""]}"#,
       "items[0]: its id must have 1 to 256 bytes (limits.item_id_bytes)"
     ),
     (
       #"{"id":"m","items":[\#((0...10_000).map(String.init).joined(separator: ","))]}"#,
-      "items: 10001 items, the limit is 10000 (limits.item_count)"
+      "items: 10001 items, the limit is 10000 (limits.item_count): split it"
     ),
     (#"{"id":"m","priority":"urgent"}"#, #"priority: must be "high" or "normal""#),
     (#"{"id":"m","priority":1}"#, #"priority: must be "high" or "normal""#),
@@ -80,11 +86,11 @@ import Worker
     (#"{"operation":"o","rerun":true}"#, "rerun: needs the id of the batch to run again"),
     (
       #"{"id":"m","payload":\#(String(repeating: "[", count: 1000))\#(String(repeating: "]", count: 1000))}"#,
-      "entry: nested deeper than 32 levels (limits.json_depth)"
+      "entry: nested deeper than 32 levels: make it flatter (limits.json_depth)"
     ),
     (
       String(repeating: "[", count: 100_000),
-      "entry: nested deeper than 32 levels (limits.json_depth)"
+      "entry: nested deeper than 32 levels: make it flatter (limits.json_depth)"
     ),
   ]
 

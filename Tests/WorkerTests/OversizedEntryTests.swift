@@ -29,7 +29,7 @@ import Worker
       let record = try await harness.redis.cli("LINDEX", "batchd:rejected", "0")
       #expect(
         record.contains(
-          " 104857625 cut entry: 104857625 bytes, the limit is 1048576 (limits.envelope_bytes)\n"
+          " 104857625 cut entry: 104857625 bytes, the limit is 1048576 (limits.envelope_bytes): split it\n"
             + #"{"id":"big","payload":"xxx"#), "\(record.prefix(300))")
       #expect(record.utf8.count < 1_000)
       let growth = try memoryKibibytes("VmHWM") - before

@@ -23,7 +23,7 @@ define('intake', function(p, args)
       call('LREM', key, -1, raw)
       held = held - 1
       reject(c, raw, 'entry: ' .. #raw .. ' bytes, the limit is ' .. most
-        .. ' (limits.envelope_bytes)')
+        .. ' (limits.envelope_bytes): split it')
     else
       entries[#entries + 1] = raw
       bytes = bytes + #raw
