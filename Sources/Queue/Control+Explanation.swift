@@ -110,6 +110,9 @@ extension Control {
     switch found.whereabouts {
     case .queue, .lane, .suspects:
       found.ahead = try await ahead(of: batch.id, in: found.place ?? "")
+      if found.ahead == nil, found.whereabouts == .queue {
+        found.takenBy = try await taker(of: batch.id, list)
+      }
     case .delayed: found.dueAt = try await score(batch.id, in: keys.delayed)
     case .leased:
       found.leaseExpiresAt = try await score(batch.id, in: keys.leases)
@@ -157,6 +160,20 @@ extension Control {
     ])
     guard let length = replies[0].integer, let at = replies[1].integer else { return nil }
     return max(length - 1 - at, 0)
+  }
+
+  /// Whose intake of the list holds `id`; a dead worker's is emptied by the others.
+  private func taker(of id: String, _ list: String) async throws -> String? {
+    let replies = try await read([
+      ["ZRANGE", .text(keys.workers), 0, 999],
+      ["ZRANGE", .text("\(keys.prefix):departed"), 0, 999],
+    ])
+    let names = replies.flatMap(\.texts)
+    let places = try await read(
+      names.map { name -> [RedisArgument] in
+        ["LPOS", .text("\(keys.prefix):intake:\(name):\(list)"), .text(id), "MAXLEN", 1_000]
+      })
+    return zip(names, places).first { $0.1.integer != nil }?.0
   }
 
   private func score(_ id: String, in set: String) async throws -> Int? {

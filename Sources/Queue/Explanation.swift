@@ -49,6 +49,8 @@ public struct Explanation: Sendable, Hashable, Encodable {
   public internal(set) var place: String?
   /// How many stand before it there; nil when nobody can tell within bounds.
   public internal(set) var ahead: Int?
+  /// The worker that has taken it out of its list and not yet leased it.
+  public internal(set) var takenBy: String?
   /// When its delay is over.
   public internal(set) var dueAt: Int?
   public internal(set) var crashes = 0

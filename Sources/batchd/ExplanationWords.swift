@@ -78,6 +78,9 @@ struct ExplanationWords {
       let when = when(found.rejection?.at).map { " at \($0)" } ?? ""
       return "rejected\(when): it never became a batch"
     case .queue:
+      if let worker = found.takenBy {
+        return "taken out of the list of \(list) by \(worker), not yet leased"
+      }
       guard found.ahead != nil else {
         return "between the list of \(list) and a worker, or behind more than 100,000 others"
       }

@@ -40,6 +40,10 @@ struct NextStep: Equatable, Encodable {
           ? "a worker puts it back once one runs, or the doctor at once"
           : "a worker puts it back within minutes, or the doctor at once",
         [command("doctor --repair")])
+    case .queue where found.takenBy != nil:
+      return NextStep(
+        "its worker leases it within milliseconds; if that is dead, another puts it back half a minute after it was last heard",
+        [command("status")])
     case .queue, .lane, .suspects, .delayed: return waiting(words, command, config)
     }
   }

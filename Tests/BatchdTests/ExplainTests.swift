@@ -76,6 +76,10 @@ import Worker
       ["a worker takes it"]
     ),
     (
+      explanation(.queue) { $0.takenBy = "w1" }, ["taken out of the list of demo:extraction by w1"],
+      ["within milliseconds", "batchd status"]
+    ),
+    (
       explanation(.queue) { ($0.ahead, $0.serving) = (0, []) },
       ["extraction, next", "none of the 2 living workers serves demo:extraction"],
       ["nothing until a worker that serves demo:extraction starts", "batchd work"]

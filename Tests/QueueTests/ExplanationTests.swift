@@ -85,7 +85,12 @@ import Testing
       _ = try await bench.fcall("pause", [.text(what)])
     }
     #expect(try await explain("c").paused == ["all", "stage:demo:extraction"])
-    // A worker has it in its intake, or somebody lost it: not in the list.
+    try await call(
+      "LMOVE", "batchd:queue:demo:extraction", "batchd:intake:w1:demo:extraction", "RIGHT", "LEFT")
+    let taken = try await explain("d")
+    #expect(taken.whereabouts == .queue && taken.ahead == nil && taken.takenBy == "w1")
+    #expect(try await explain("c").takenBy == nil)
+    // Somebody lost it.
     try await call("LREM", "batchd:queue:demo:extraction", 0, "c")
     #expect(try await explain("c").ahead == nil)
   }
