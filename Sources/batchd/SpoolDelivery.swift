@@ -45,8 +45,8 @@ struct SpoolDelivery: Sendable {
   /// Delivers all there is; then `last`, while nobody can come between.
   /// - Throws: `RedisError`; what was not delivered stays.
   mutating func run(_ control: Control, last: () async throws -> Void) async throws {
-    var line = ProgressLine()
-    defer { line.clear() }
+    let line = ProgressLine()
+    defer { line.end() }
     var isEmpty = false
     while !isEmpty {
       try Task.checkCancellation()

@@ -35,9 +35,10 @@ import Worker
     return found
   }
 
-  private static func worker(_ name: String, beat: Int) -> Snapshot.Worker {
-    Snapshot.Worker(
-      name, beatAt: beat, ["host": "h", "pid": "7", "slots": "4", "running": "2"])
+  private static func worker(_ name: String, beat: Int) -> WorkerStatus {
+    WorkerStatus(
+      name: name, state: now - beat > 30_000 ? .silent : .alive, host: "h", pid: 7, version: "",
+      slots: 4, running: 2, beatAt: beat, startedAt: nil, serves: [], counters: [:])
   }
 
   private static func holder(
