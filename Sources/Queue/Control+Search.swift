@@ -40,7 +40,8 @@ extension Control {
   func search(for found: inout Explanation) async throws {
     let record = found.batch
     found.batch = nil
-    if let (place, ahead) = try await waitingEntry(found.id) {
+    var looked = 0
+    if let (place, ahead) = try await waitingEntry(found.id, &looked) {
       found.whereabouts = .enqueued
       found.place = place
       found.ahead = ahead
@@ -56,16 +57,23 @@ extension Control {
     if found.rejection != nil {
       found.whereabouts = .rejected
       found.place = keys.rejected
+    } else {
+      let length = try await read([["LLEN", .text(keys.enqueue)]])[0].integer ?? 0
+      found.unseenEntries = max(length - looked, 0)
     }
   }
 
   /// The entry of that batch or operation among those that will be admitted next.
-  private func waitingEntry(_ id: String) async throws -> (place: String, ahead: Int)? {
+  /// - Parameter looked: how many of `batchd:enqueue` were searched.
+  private func waitingEntry(
+    _ id: String, _ looked: inout Int
+  ) async throws -> (place: String, ahead: Int)? {
     // What a worker has taken comes first; which ones there are only their names tell.
     let workers = try await read([["ZRANGE", .text(keys.workers), 0, 999]])[0].texts
     var ahead = 0
     for list in workers.map({ keys.intake($0) }) + [keys.enqueue] {
       var bytes = 0
+      looked = 0
       for from in stride(from: 0, to: Bound.entries, by: Bound.entriesPerPage) {
         let page =
           try await read([
@@ -74,6 +82,7 @@ extension Control {
         for entry in page.reversed() {
           if Self.isEntry(entry, of: id) { return (list, ahead) }
           ahead += 1
+          looked += 1
           bytes += entry.count
         }
         if page.count < Bound.entriesPerPage || bytes > Bound.entryBytes { break }

@@ -77,6 +77,8 @@ public struct Explanation: Sendable, Hashable, Encodable {
   /// Until when Redis keeps an ended one; nil until the results store has it.
   public internal(set) var keptUntil: Int?
   public internal(set) var rejection: Rejection?
+  /// Entries of `batchd:enqueue` behind those that were searched for it, of which it may be one.
+  public internal(set) var unseenEntries = 0
   /// Its record was destroyed, its envelope was not.
   public internal(set) var hasEnvelopeOnly = false
   /// The last ones of its present run, oldest first; as far as the stream reaches back.

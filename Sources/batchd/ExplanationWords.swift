@@ -70,6 +70,10 @@ struct ExplanationWords {
     switch found.whereabouts {
     case .unknown where found.hasEnvelopeOnly:
       return "nowhere: its record is gone, only its envelope is left"
+    case .unknown where found.unseenEntries > 0:
+      let unseen = Wording.count(found.unseenEntries, "entry", "entries")
+      return
+        "unknown: no batch and no operation has this name; at least \(unseen) of batchd:enqueue lie too deep to be searched"
     case .unknown: return "nowhere: Redis knows no batch and no operation of this name"
     case .enqueued:
       return

@@ -23,6 +23,12 @@ struct NextStep: Equatable, Encodable {
       return NextStep(
         "within a minute a worker counts it as failed; the doctor enqueues its envelope again",
         [command("doctor --repair")])
+    case .unknown where found.unseenEntries > 0:
+      return NextStep(
+        found.workers == 0
+          ? "if it was enqueued, it waits there until a worker starts"
+          : "if it was enqueued, a worker admits it after those before it",
+        [command("status")] + (found.workers == 0 ? ["batchd work\(config)"] : []))
     case .unknown:
       return NextStep(
         "nothing: it was never enqueued here, or its retention is over; the results store may still know it",

@@ -56,6 +56,10 @@ import Worker
       ["never enqueued here", "batchd history b1"]
     ),
     (
+      explanation(.unknown, nil) { $0.unseenEntries = 7 },
+      ["at least 7 entries of batchd:enqueue lie too deep"], ["a worker admits it after those"]
+    ),
+    (
       explanation(.unknown, nil) { $0.hasEnvelopeOnly = true }, ["its record is gone"],
       ["batchd doctor --repair --prefix p"]
     ),

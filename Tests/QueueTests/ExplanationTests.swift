@@ -54,6 +54,18 @@ import Testing
     #expect(try await explain("nightly").whereabouts == .enqueued)
   }
 
+  @Test func whatLiesTooDeepIsCounted() async throws {
+    try await call("LPUSH", "batchd:enqueue", #"{"id":"first"}"#)
+    for _ in 0..<21 {
+      _ = try await bench.queue.client.call(
+        ["LPUSH", "batchd:enqueue"] + Array(repeating: #"{"id":"x"}"#, count: 100))
+    }
+    try await call("LPUSH", "batchd:enqueue", #"{"id":"last"}"#)
+    #expect(try await explain("first").ahead == 0)
+    let last = try await explain("last")
+    #expect(last.whereabouts == .unknown && last.unseenEntries == 102)
+  }
+
   @Test func aRejectedEntryIsFoundWithItsReason() async throws {
     try await admit(#"{"id":"a","color":1}"#, #"{"id":"b","pipeline":"dmo"}"#, #"{"id":"c","#)
     let first = try await explain("a")
