@@ -3,15 +3,17 @@
 
   /// Every call to Redis is a point before it is sent and after its reply has come.
   extension RedisConnection {
-    /// The function without its prefix, or the command; for several in one piece, what they begin with.
+    /// The function without its prefix, or the command; for several in one piece, what they begin with, a word for all
+    /// that are alike.
     static func point(_ commands: [[RedisArgument]]) -> String {
-      commands.map { command in
+      let names = commands.map { command in
         guard case .text(let verb)? = command.first else { return "?" }
         guard verb == "FCALL", command.count > 1, case .text(let function) = command[1] else {
           return verb
         }
         return String(function.drop { $0 != "_" }.dropFirst())
-      }.joined(separator: "+")
+      }
+      return Set(names).count == 1 ? names[0] : names.joined(separator: "+")
     }
 
     /// Passes the point before a call.

@@ -14,11 +14,13 @@ struct StartChecks: Service {
       DiskSpace.free(at: DiskSpace.folder(of: configuration.store.path)))
     warn(findings)
     try? await cancelWhenGracefulShutdown {
+      // The start itself goes first.
+      var pause = Duration.seconds(1)
       while true {
-        do { return warn(try await askRedis()) } catch {
-          // The worker waits for Redis and says so.
-          try await Task.sleep(for: .seconds(5))
-        }
+        try await Task.sleep(for: pause)
+        // Without Redis the worker waits, and says so.
+        if let findings = try? await askRedis() { return warn(findings) }
+        pause = .seconds(5)
       }
     }
   }

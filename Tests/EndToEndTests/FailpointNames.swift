@@ -11,6 +11,8 @@ enum FailpointNames {
   private static let unused: Set<String> = ["HGET", "SENTINEL", "ZSCORE", "XREVRANGE"]
   /// The blocked fetch of entries is several commands in one piece.
   private static let pieces: Set<String> = ["CLIENT+BLMOVE+LLEN+intake"]
+  /// What a worker asks at its start for a warning in its log alone, whatever becomes of the answer.
+  static let asides: Set<String> = ["ACL.before", "ACL.after"]
   static let storeWrites: Set<String> = [
     "migrate", "raise(epoch:)", "raise(fence:of:)", "upsert(_:for:)", "record(_:)",
   ]
