@@ -2,6 +2,9 @@ internal import Queue
 
 /// What doctor saw, area by area.
 struct DoctorReport: Encodable {
+  /// Of one area, on a terminal.
+  private static let mostShown = 50
+
   var areas: [Area]
   /// Keys that were looked at.
   var keys = 0
@@ -59,11 +62,15 @@ struct DoctorReport: Encodable {
       StyledLine(WatchRendering.padded(area.name, 11), .bold) + verdict
         + StyledLine(area.summary, .dim)
     ]
-    for finding in area.findings {
+    for finding in area.findings.prefix(mostShown) {
       lines.append(StyledLine("  \(finding.key) \(finding.problem)"))
       lines.append(
         StyledLine("    \(finding.isRepaired ? "done" : "remedy"): ", .dim)
           + StyledLine(finding.remedy))
+    }
+    if area.findings.count > mostShown {
+      let more = Wording.count(area.findings.count - mostShown)
+      lines.append(StyledLine("  … \(more) more; --json shows all"))
     }
     return lines + area.notes.map { StyledLine("  note: \($0)", .dim) }
   }

@@ -6,6 +6,8 @@ enum StatusRendering {
   private enum Bound {
     static let lanes = 5
     static let workers = 8
+    static let gates = 5
+    static let unserved = 5
   }
 
   static func lines(_ snapshot: Snapshot, address: String, prefix: String) -> [StyledLine] {
@@ -96,7 +98,7 @@ enum StatusRendering {
   private static func unserved(_ snapshot: Snapshot) -> [StyledLine] {
     // Without any worker that is said once.
     guard snapshot.workers.contains(where: { $0.state == .alive }) else { return [] }
-    return snapshot.unserved.map { queue in
+    return snapshot.unserved.prefix(Bound.unserved).map { queue in
       let count = Wording.count(queue.waiting + queue.suspects)
       return StyledLine(
         "NOBODY SERVES \(queue.list): \(count) wait for a worker that has it (batchd workers)", .red
@@ -118,9 +120,7 @@ enum StatusRendering {
       [
         .left("ACCOUNT"), .left("BATCH"), .left("STAGE"), .left("IS"), .right("BEHIND IT"),
       ] + (isClosed ? [.left("GATE")] : [])
-    let more = snapshot.lanes.count - rows.count
-    return TextTable.lines(columns, Array(rows))
-      + (more > 0 ? [StyledLine("… \(Wording.count(more)) more", .dim)] : [])
+    return TextTable.lines(columns, Array(rows)) + more(snapshot.lanes.count - rows.count)
   }
 
   private static func place(_ lane: Snapshot.Lane) -> StyledLine {
@@ -171,22 +171,26 @@ enum StatusRendering {
       .left("WORKER"), .left("STATE"), .right("RUNNING"), .right("SLOTS"), .right("BEAT"),
       .right("UP"), .right("DONE"), .right("FAILED"), .left("VERSION"), .left("HOST"),
     ]
-    let more = workers.count - rows.count
-    return TextTable.lines(columns, Array(rows))
-      + (more > 0 ? [StyledLine("… \(Wording.count(more)) more (batchd workers)", .dim)] : [])
+    return TextTable.lines(columns, Array(rows)) + more(workers.count - rows.count)
   }
 
   private static func gates(_ snapshot: Snapshot) -> [StyledLine] {
     guard !snapshot.closedGates.isEmpty else { return [] }
+    let gates = snapshot.closedGates.prefix(Bound.gates)
     return TextTable.lines(
       [.left("GATE CLOSED"), .right("OPENS IN"), .left("WHY")],
-      snapshot.closedGates.map { gate in
+      gates.map { gate in
         [
           StyledLine(gate.name, .yellow),
           StyledLine(Wording.duration(milliseconds: gate.opensAt - snapshot.takenAt)),
           StyledLine(gate.reason ?? "many wait for it"),
         ]
-      })
+      }) + more(snapshot.closedGates.count - gates.count)
+  }
+
+  /// Says how many rows were left out, so that the page stays one screen; `--json` has all.
+  private static func more(_ count: Int) -> [StyledLine] {
+    count > 0 ? [StyledLine("… \(Wording.count(count)) more", .dim)] : []
   }
 
   private static func failures(_ snapshot: Snapshot) -> [StyledLine] {

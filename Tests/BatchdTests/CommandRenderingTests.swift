@@ -30,6 +30,24 @@ import Testing
     #expect(Wording.duration(milliseconds: milliseconds) == text)
   }
 
+  @Test func manyFindingsAreCountedAndOneAreaHidesNoOther() throws {
+    let broken = (0..<53).map {
+      Finding("batchd:batch:b\($0)", "is\u{1B}[2J odd", remedy: "mend it")
+    }
+    let report = DoctorReport(areas: [
+      Area("records", "99 keys", findings: broken, notes: ["so it is"]), Area("store", "there"),
+    ])
+    let lines = report.lines(repair: false, hasColor: false).split(separator: "\n")
+    #expect(lines[0] == "records    53 findings  99 keys")
+    #expect(lines[1] == "  batchd:batch:b0 is [2J odd" && lines[2] == "    remedy: mend it")
+    #expect(lines[101] == "  … 3 more; --json shows all" && lines[102] == "  note: so it is")
+    #expect(lines[103] == "store      ok  there" && lines[104] == "53 findings")
+    #expect(lines[105] == "batchd doctor --repair applies the remedies of broken records")
+    let json = try CommonOptions.json(report)
+    #expect(json.contains(#"{"is_fine":false,"name":"records","notes":["so it is"],"summary":"#))
+    #expect(json.contains("batchd:batch:b52"))
+  }
+
   @Test func aTableLinesUp() {
     let lines = TextTable.lines(
       [.left("NAME"), .right("N"), .left("WHY")], [["a", "1,000", "x"], ["longer", "2", "y"]])
