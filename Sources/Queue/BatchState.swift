@@ -66,10 +66,10 @@ extension Control {
     return try await batches(ids).compactMap { $0 }
   }
 
-  /// Up to `limit` of a batch's items that failed for good, each with its error; in no order.
-  public func itemErrors(of batch: String, limit: Int) async throws -> [String: String] {
-    try await read([
-      ["HRANDFIELD", .text(keys.errors(batch)), .integer(limit), "WITHVALUES"]
-    ])[0].fields
+  /// For each batch up to `limit` of its items that failed for good, each with its error; in no order.
+  public func itemErrors(of batches: [String], limit: Int) async throws -> [[String: String]] {
+    try await read(
+      batches.map { ["HRANDFIELD", .text(keys.errors($0)), .integer(limit), "WITHVALUES"] }
+    ).map(\.fields)
   }
 }

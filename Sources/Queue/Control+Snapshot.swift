@@ -123,7 +123,7 @@ extension Control {
   }
 
   /// One that waits for its next permission is not closed: it does its work.
-  private static func isClosed(_ gate: Snapshot.Gate, now: Int) -> Bool {
+  static func isClosed(_ gate: Snapshot.Gate, now: Int) -> Bool {
     gate.opensAt > now + (gate.reason == nil ? max(2_000, 2 * gate.intervalMilliseconds) : 0)
   }
 

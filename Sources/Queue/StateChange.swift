@@ -55,4 +55,13 @@ extension Control {
     ])[0]
     return (reply.array ?? []).flatMap(StateChange.all)
   }
+
+  /// Whether the change is still in the stream, so that none after it has been trimmed; also where there never was one.
+  public func keepsChange(_ id: String) async throws -> Bool {
+    if id == "0-0" { return true }
+    let reply = try await read([
+      ["XRANGE", .text(keys.events), .text(id), .text(id), "COUNT", 1]
+    ])[0]
+    return reply.array?.isEmpty == false
+  }
 }

@@ -60,7 +60,7 @@ enum StatusRendering {
       "\(name.replacing("_", with: " ")) \(Wording.count(value))"
     }
     if !stats.isEmpty { facts.append(("so far", StyledLine(stats.joined(separator: ", "), .dim))) }
-    return facts.map { StyledLine(WatchRendering.padded($0.0, 10), .dim) + $0.1 }
+    return facts.map { StyledLine(Columns.padded($0.0, 10), .dim) + $0.1 }
   }
 
   private static func counted(_ count: Int, _ style: StyledLine.Style) -> StyledLine {

@@ -32,7 +32,7 @@ struct StyledLine: Equatable, ExpressibleByStringInterpolation {
   static func += (left: inout StyledLine, right: StyledLine) { left = left + right }
 
   /// Columns that it takes.
-  var width: Int { pieces.reduce(0) { $0 + $1.text.count } }
+  var width: Int { pieces.reduce(0) { $0 + Columns.width($1.text) } }
 
   /// - Parameter width: the columns there are; nil leaves the line as long as it is.
   func text(width: Int?, hasColor: Bool) -> String {
@@ -50,20 +50,45 @@ struct StyledLine: Equatable, ExpressibleByStringInterpolation {
     var line: StyledLine = ""
     var left = width - 1
     for piece in pieces where left > 0 {
-      let shown = String(piece.text.prefix(left))
-      left -= shown.count
+      let shown = Columns.prefix(piece.text, left)
+      // What did not fit was the end of the line, even if a column is left that it does not fill.
+      left = shown == piece.text ? left - Columns.width(shown) : 0
       line += StyledLine(shown, piece.style)
     }
     return line + "…"
   }
 
+  /// As many lines of at most `width` columns as it takes.
+  func wrapped(width: Int) -> [StyledLine] {
+    guard self.width > width, width > 1 else { return [self] }
+    var lines: [StyledLine] = [""]
+    var left = width
+    for piece in pieces {
+      var rest = piece.text[...]
+      while !rest.isEmpty {
+        let part = Columns.prefix(String(rest), left)
+        if part.isEmpty {
+          lines.append("")
+          left = width
+          continue
+        }
+        lines[lines.count - 1] += StyledLine(part, piece.style)
+        left -= Columns.width(part)
+        rest = rest.dropFirst(part.count)
+      }
+    }
+    return lines
+  }
+
   /// As it goes into a file or a pipe: whole and without colors.
   var plainText: String { text(width: nil, hasColor: false) }
 
-  /// Errors quote what services answered: a control character must not reach the terminal.
+  /// Errors quote what services answered: a control character must not reach the terminal, nor one that draws what
+  /// stands beside it together or apart, of which every terminal has its own opinion.
   private static func harmless(_ text: String) -> String {
     let isControl = { (scalar: Unicode.Scalar) in
       scalar.properties.generalCategory == .control || scalar.properties.generalCategory == .format
+        || scalar.properties.isVariationSelector
     }
     guard text.unicodeScalars.contains(where: isControl) else { return text }
     return String(

@@ -15,7 +15,7 @@ struct Terminal {
   let hasColor: Bool
 
   init(environment: [String: String] = ProcessInfo.processInfo.environment) {
-    isLive = isatty(STDOUT_FILENO) == 1 && environment["TERM"] != "dumb"
+    isLive = isatty(STDOUT_FILENO) == 1 && !["", "dumb"].contains(environment["TERM"] ?? "")
     // https://no-color.org: set and not empty.
     hasColor = isLive && (environment["NO_COLOR"] ?? "").isEmpty
   }
@@ -29,10 +29,48 @@ struct Terminal {
     return (Int(size.ws_col), Int(size.ws_row))
   }
 
-  /// Writes at once: what a watcher sees must not wait in a buffer.
+  /// Whether it is ours to draw on: with `&` or bg it is the shell's.
+  static var isForeground: Bool {
+    let group = tcgetpgrp(STDOUT_FILENO)
+    // -1: it controls nobody, as under docker without a shell.
+    return group == -1 || group == getpgrp()
+  }
+
+  /// What is typed shows in the middle of a picture, and Enter moves it.
+  /// - Returns: the settings to give back to `restore`; nil when nothing was changed.
+  static func hideTyping() -> termios? {
+    var settings = termios()
+    guard isForeground, tcgetattr(STDOUT_FILENO, &settings) == 0 else { return nil }
+    var quiet = settings
+    quiet.c_lflag &= ~tcflag_t(ECHO)
+    return tcsetattr(STDOUT_FILENO, TCSANOW, &quiet) == 0 ? settings : nil
+  }
+
+  /// - Parameter settings: what `hideTyping` gave.
+  static func restore(_ settings: termios?) {
+    guard var settings, isForeground else { return }
+    tcsetattr(STDOUT_FILENO, TCSANOW, &settings)
+  }
+
+  /// Writes at once: what a watcher sees must not wait in a buffer. Ends the process when nobody reads any more.
   static func write(_ text: String) { write(Array(text.utf8)) }
 
-  static func write(_ bytes: [UInt8]) { FileHandle.standardOutput.write(Data(bytes)) }
+  /// The same for bytes that may be anything.
+  static func write(_ bytes: [UInt8]) {
+    var bytes = bytes[...]
+    while !bytes.isEmpty {
+      let count = bytes.withUnsafeBytes { posixWrite(STDOUT_FILENO, $0.baseAddress, $0.count) }
+      if count >= 0 {
+        bytes = bytes.dropFirst(count)
+      } else if errno == EAGAIN {
+        var output = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
+        poll(&output, 1, -1)
+      } else if errno != EINTR {
+        // As the signal would: head(1) has had enough, or the terminal is gone.
+        exit(128 + (errno == EPIPE ? SIGPIPE : SIGHUP))
+      }
+    }
+  }
 
   /// Whether a person sees standard error, and lines can be drawn over there.
   static var isErrorLive: Bool {
@@ -47,4 +85,8 @@ struct Terminal {
     let harmless = lines.map { StyledLine(String($0)).plainText }.joined(separator: "\n")
     writeError(harmless + "\n")
   }
+}
+
+private func posixWrite(_ file: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+  write(file, bytes, count)
 }

@@ -59,7 +59,7 @@ struct UpCommand: AsyncParsableCommand {
     let stack = try Stack(
       folder: folder, base: base, workers: workers ?? (chaos ? 4 : 1), simulation: simulation)
     // A terminal that is closed must not leave Redis and workers behind; nohup means that it may.
-    let stops: [UnixSignal] = Self.ignoresHangup ? [] : [.sighup]
+    let stops: [UnixSignal] = Interrupt.ignoresHangup ? [] : [.sighup]
     let signals = await UnixSignalsSequence(trapping: stops + [.sigint, .sigterm])
     try await stack.run {
       if chaos, let simulation {
@@ -72,12 +72,6 @@ struct UpCommand: AsyncParsableCommand {
       }
     }
     if dir == nil { try? FileManager.default.removeItem(atPath: folder) }
-  }
-
-  private static var ignoresHangup: Bool {
-    var action = sigaction()
-    sigaction(SIGHUP, nil, &action)
-    return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
   }
 
   private func simulation() async throws -> Simulation? {

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Queue
+internal import Stages
 
 /// `batchd watch [OPERATION…]`
 struct WatchCommand: AsyncParsableCommand {
@@ -7,8 +8,9 @@ struct WatchCommand: AsyncParsableCommand {
     commandName: "watch",
     abstract: "Watch operations to their end.",
     discussion: """
-      On a terminal a bar for each operation and for each batch under way; errors as they happen. \
-      In a pipe a line for each change; with --json one JSON object a line. A restart of Redis is \
+      On a terminal a bar for each operation, its accounts and its stages: rates, when it will be \
+      done, who waits for what; errors as they happen. A small window shows what matters most. In \
+      a pipe a line for each change; with --json one JSON object a line. A restart of Redis is \
       waited out. Without names: all that are unfinished. The name of a batch means its operation.
 
         batchd watch
@@ -35,19 +37,63 @@ struct WatchCommand: AsyncParsableCommand {
     _ configuration: Configuration
   ) async throws {
     let isCompleted = try await Interrupt.orFinished {
-      var watcher = Watcher(operations, since: since) { try await common.connect(configuration) }
-      var view = WatchView(common.json ? .json : Terminal().isLive ? .live : .plain)
-      defer { Terminal.write(view.end()) }
-      while true {
-        let update = try await watcher.next()
-        let terminal = Terminal()
-        Terminal.write(
-          try view.text(
-            update, at: .now, size: terminal.size, hasColor: terminal.hasColor))
-        if update.isFinished { return update.isCompleted }
-        try await Task.sleep(for: .milliseconds(250))
+      var watcher = Watcher(operations, since: since, gates: configuration.gates) {
+        try await common.connect(configuration)
       }
+      return try await show(&watcher, common.json ? .json : Terminal().isLive ? .live : .plain)
     }
     guard isCompleted else { throw ExitCode(1) }
+  }
+
+  /// Shows what the watcher sees, to the end.
+  /// - Parameter notes: what else is to be said above the bars.
+  /// - Returns: whether all completed.
+  static func show(
+    _ watcher: inout Watcher, _ form: WatchView.Form, notes: () -> [StyledLine] = { [] }
+  ) async throws -> Bool {
+    var view = WatchView(form)
+    let jobControl = form == .live ? JobControl() : nil
+    var typing = form == .live ? Terminal.hideTyping() : nil
+    defer {
+      Terminal.write(view.end())
+      Terminal.restore(typing)
+    }
+    while true {
+      let update = try await watcher.next()
+      if jobControl?.isStopping == true {
+        Terminal.write(view.leave())
+        Terminal.restore(typing)
+        jobControl?.stop()
+      }
+      if jobControl?.hasContinued == true {
+        typing = Terminal.hideTyping() ?? typing
+        view.forget()
+      }
+      if form == .live, Terminal.isForeground != (view.form == .live) {
+        view.form = view.form == .live ? .plain : .live
+        if view.form == .plain { Terminal.write(view.leave()) }
+      }
+      let terminal = Terminal()
+      Terminal.write(
+        try view.text(
+          update, at: .now, size: terminal.size, hasColor: terminal.hasColor, notes: notes()))
+      if update.isFinished { return update.isCompleted }
+      try await Task.sleep(for: .milliseconds(250))
+    }
+  }
+}
+
+extension Configuration {
+  /// The gates that an account's batches of a pipeline ask, as far as this configuration knows the pipeline.
+  fileprivate func gates(pipeline: String, account: String) -> [String] {
+    Set(
+      (pipelines[pipeline]?.stages.values).map { stages in
+        stages.compactMap { stage -> String? in
+          if stage.handler == .workiz { return WorkizConfiguration.gate(account) }
+          guard let name = stage.gate, let gate = gates[name] else { return nil }
+          return gate.isPerAccount ? "\(name):\(account)" : name
+        }
+      } ?? []
+    ).sorted()
   }
 }

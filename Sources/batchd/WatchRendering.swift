@@ -2,77 +2,118 @@ internal import Queue
 
 /// The words and bars of `watch`: values to lines.
 enum WatchRendering {
-  /// The whole picture, at most `rows` lines.
-  static func block(
-    _ update: Watcher.Update, rates: [String: WatchRate], columns: Int, rows: Int
-  ) -> [StyledLine] {
-    guard !update.operations.isEmpty else { return [StyledLine("nothing is under way", .dim)] }
-    let nameWidth = min(update.operations.map(\.operation.count).max() ?? 0, max(columns / 3, 8))
-    let bar = barWidth(columns: columns, names: nameWidth)
-    // What has ended gives way first.
-    let living = update.operations.filter { !$0.isFinished }
-    let ended = update.operations.filter(\.isFinished)
-    let operations = ended.suffix(max(rows / 2 - living.count, 3)) + living
-    let heads = operations.map { progress -> [StyledLine] in
-      let head = headline(progress, rates[progress.operation], names: nameWidth, bar: bar)
-      // The row of an only batch says it all.
-      let isOnly =
-        progress.total == 1 && update.underWay.contains { $0.operation == progress.operation }
-      return [head] + (isOnly ? [] : [counts(progress)].compactMap { $0 })
+  /// A line of the picture, with its place there and how soon it gives way when not all fit.
+  struct Row {
+    /// What the end of a picture that is too small counts.
+    enum Kind: Int, CaseIterable {
+      case operation, counts, account, stage, batch
     }
-    let left = rows - heads.reduce(0) { $0 + $1.count }
-    guard left >= 0 else {
-      let note = StyledLine("… the window is too small for the rest", .dim)
-      return heads.flatMap { $0 }.prefix(rows - 1) + [note]
-    }
-    return withBatches(update.underWay, below: zip(operations.map(\.operation), heads), left, bar)
+
+    let kind: Kind
+    /// The lower, the longer it stays.
+    let rank: Int
+    let line: StyledLine
   }
 
-  /// Puts each batch below its operation, as far as `left` lines suffice.
-  private static func withBatches(
-    _ underWay: [BatchState], below heads: some Sequence<(String, [StyledLine])>, _ left: Int,
-    _ bar: Int
+  /// The whole picture, at most `rows` lines: what matters most where not all fit, each in its place.
+  static func block(
+    _ update: Watcher.Update, paces: [String: WatchPace], columns: Int, rows: Int
   ) -> [StyledLine] {
-    let shown = underWay.count <= left ? underWay.count : max(left - 1, 0)
-    let rows = zip(underWay, batchLines(Array(underWay.prefix(shown)), bar: bar))
-    var lines: [StyledLine] = []
-    for (operation, head) in heads {
-      lines += head + rows.filter { $0.0.operation == operation }.map(\.1)
+    var lines = conditions(update)
+    guard !update.operations.isEmpty else {
+      return (lines + [StyledLine("nothing is under way", .dim)]).suffix(max(rows, 1))
     }
-    let hidden = underWay.count - shown
-    if hidden > 0 && left > 0 { lines.append(StyledLine("  … \(hidden) more under way", .dim)) }
+    let shape = Shape(update.operations.map(\.operation), columns: columns)
+    var all: [Row] = []
+    for (at, progress) in update.operations.enumerated() {
+      let detail = update.details[progress.operation]
+      let pace = paces[progress.operation]
+      // What has ended gives way, the oldest first.
+      let rank = progress.isFinished ? 50_000 - min(at, 9_999) : 0
+      let head = headline(progress, detail, pace, shape, now: update.conditions.takenAt)
+      all.append(Row(kind: .operation, rank: rank, line: head))
+      guard let body = detail.map({ rowsBelow($0, progress, pace, shape, update.conditions) })
+      else { continue }
+      // The row of an only batch says it all.
+      let isOnly = progress.total == 1 && body.contains { $0.kind == .batch || $0.kind == .account }
+      if !isOnly, let counts = counts(progress) {
+        all.append(Row(kind: .counts, rank: rank + 20_000, line: counts))
+      }
+      if !progress.isFinished || update.operations.count == 1 { all += body }
+    }
+    let left = max(rows - lines.count, 1)
+    lines += fitted(all, into: left)
+    return Array(lines.prefix(max(rows, 1)))
+  }
+
+  /// The rows in their order, as far as there is room; the last line then counts the others.
+  private static func fitted(_ rows: [Row], into left: Int) -> [StyledLine] {
+    guard rows.count > left else { return rows.map(\.line) }
+    let order = rows.indices.sorted { (rows[$0].rank, $0) < (rows[$1].rank, $1) }
+    let shown = Set(order.prefix(left - 1))
+    let hidden = rows.indices.filter { !shown.contains($0) }.map { rows[$0].kind }
+    let words: [(Row.Kind, String, String)] = [
+      (.operation, "operation", "operations"), (.account, "account", "accounts"),
+      (.stage, "stage", "stages"), (.batch, "batch", "batches"),
+    ]
+    let parts = words.compactMap { kind, one, many -> String? in
+      let count = hidden.count { $0 == kind }
+      return count > 0 ? "\(Wording.count(count)) more \(count == 1 ? one : many)" : nil
+    }
+    return rows.indices.filter { shown.contains($0) }.map { rows[$0].line }
+      + [StyledLine("  … " + parts.joined(separator: ", "), .dim)]
+  }
+
+  /// What keeps everything from going on.
+  private static func conditions(_ update: Watcher.Update) -> [StyledLine] {
+    if let problem = update.problem {
+      return [StyledLine("no Redis, trying again: \(problem)", .yellow)]
+    }
+    var lines: [StyledLine] = []
+    guard update.operations.contains(where: { !$0.isFinished }) else { return [] }
+    if update.conditions.workers == 0 {
+      lines.append(
+        StyledLine("no worker is running: nothing moves until one starts (batchd work)", .red))
+    }
+    if !update.conditions.paused.isEmpty {
+      let what = update.conditions.paused.joined(separator: ", ")
+      lines.append(StyledLine("paused: \(what) (batchd resume)", .yellow))
+    }
     return lines
   }
 
   /// One operation on one line, for a pipe.
-  static func line(_ progress: OperationProgress, _ rate: WatchRate?) -> StyledLine {
-    headline(progress, rate, names: 0, bar: 0) + (counts(progress) ?? "")
-  }
-
-  private static func barWidth(columns: Int, names: Int) -> Int {
-    min(max(columns - names - 46, 6), 30)
+  static func line(
+    _ progress: OperationProgress, _ detail: OperationDetail?, _ pace: WatchPace?, now: Int
+  ) -> StyledLine {
+    headline(progress, detail, pace, Shape.none, now: now) + (counts(progress) ?? "")
   }
 
   private static func headline(
-    _ progress: OperationProgress, _ rate: WatchRate?, names: Int, bar: Int
+    _ progress: OperationProgress, _ detail: OperationDetail?, _ pace: WatchPace?, _ shape: Shape,
+    now: Int
   ) -> StyledLine {
-    let done = WatchRate.done(progress)
-    let total = WatchRate.total(progress)
-    var line = StyledLine(padded(progress.operation, names), .bold) + "  "
-    if bar > 0 {
-      line += self.bar(done, of: total, bar, color(progress)) + " "
-      line += StyledLine(padded("\(progress.percent)%", 4, isRight: true))
+    let done = WatchPace.done(progress)
+    let total = WatchPace.total(progress)
+    var line = StyledLine(Columns.padded(progress.operation, shape.names), .bold) + "  "
+    if shape.bar > 0 {
+      line += bar([(done, "█", color(progress))], of: total, shape.bar) + " "
+      line += StyledLine(Columns.padded("\(progress.percent)%", 4, isRight: true))
     } else {
       line += StyledLine("\(progress.percent)%")
     }
-    let unit = progress.itemsTotal > 0 ? "items" : "batches"
-    line += StyledLine("  \(Wording.count(done))/\(Wording.count(total)) \(unit)")
+    line += StyledLine("  \(Wording.count(done))/\(Wording.count(total))")
+    if !shape.isNarrow { line += progress.itemsTotal > 0 ? " items" : " batches" }
     if progress.isFinished { return line + "  " + end(of: progress) }
-    if let rate = rate?.itemsPerSecond {
+    if let rate = pace?.perSecond, rate > 0, !shape.isNarrow {
       line += StyledLine("  \(perSecond(rate))/s")
     }
-    if let seconds = rate?.remainingSeconds(progress) {
+    switch pace?.remaining(progress, detail, now: now) {
+    case .about(let seconds) where seconds > 0:
       line += StyledLine("  ETA \(Wording.duration(milliseconds: seconds * 1000))")
+    case .stalled(let seconds):
+      line += StyledLine("  stalled for \(duration(seconds))", .yellow)
+    default: break
     }
     return line
   }
@@ -106,61 +147,35 @@ enum WatchRendering {
       (progress.completedWithErrors, "with errors", .yellow), (progress.failed, "failed", .red),
       (progress.cancelled, "cancelled", .yellow),
     ]
-    let shown = parts.filter { $0.0 > 0 }
     let isPlain = progress.total == 1 && progress.isFinished && progress.itemsFailed == 0
-    guard !shown.isEmpty, !isPlain else { return nil }
+    guard parts.contains(where: { $0.0 > 0 }), !isPlain else { return nil }
     var line = StyledLine("  \(Wording.count(progress.total, "batch", "batches")): ", .dim)
     if let size = progress.size, size > progress.total {
       line = StyledLine(
         "  \(Wording.count(progress.total)) of \(Wording.count(size)) batches: ", .dim)
     }
-    for (at, part) in shown.enumerated() {
-      line += StyledLine((at > 0 ? ", " : "") + "\(Wording.count(part.0)) \(part.1)", part.2)
-    }
+    line += listed(parts)
     if progress.itemsFailed > 0 {
       line += StyledLine("; \(Wording.count(progress.itemsFailed, "item", "items")) failed", .red)
     }
     return line
   }
 
-  private static func batchLines(_ batches: [BatchState], bar: Int) -> [StyledLine] {
-    func width(_ text: (BatchState) -> String) -> Int { batches.map { text($0).count }.max() ?? 0 }
-    let accounts = min(width { $0.account ?? "" }, 20)
-    let ids = min(width(\.id), 24)
-    let stages = width { $0.stage ?? "" }
-    return batches.map { batch in
-      var line: StyledLine = "  "
-      if accounts > 0 { line += StyledLine(padded(batch.account ?? "", accounts)) + "  " }
-      line += StyledLine(padded(batch.id, ids)) + "  "
-      line += StyledLine(padded(batch.stage ?? "", stages), .dim)
-      let ended = batch.itemsDone + batch.itemsFailed
-      if batch.itemsTotal > 0 {
-        line += "  " + self.bar(ended, of: batch.itemsTotal, max(bar / 2, 5), .cyan)
-        line += StyledLine(" \(Wording.count(ended))/\(Wording.count(batch.itemsTotal))")
-      }
-      if batch.itemsFailed > 0 { line += StyledLine("  \(batch.itemsFailed) failed", .red) }
-      if batch.attempt > 1 { line += StyledLine("  attempt \(batch.attempt)", .yellow) }
-      return line
+  /// `3 waiting, 1 failed`: what there is of each.
+  static func listed(_ parts: [(Int, String, StyledLine.Style)]) -> StyledLine {
+    var line: StyledLine = ""
+    for (at, part) in parts.filter({ $0.0 > 0 }).enumerated() {
+      line += StyledLine((at > 0 ? ", " : "") + "\(Wording.count(part.0)) \(part.1)", part.2)
     }
+    return line
   }
 
-  private static func bar(
-    _ done: Int, of total: Int, _ width: Int, _ style: StyledLine.Style
-  ) -> StyledLine {
-    let full = total > 0 ? min(width, width * done / total) : 0
-    return StyledLine(String(repeating: "█", count: full), style)
-      + StyledLine(String(repeating: "░", count: width - full), .dim)
-  }
-
-  private static func perSecond(_ rate: Double) -> String {
+  static func perSecond(_ rate: Double) -> String {
     let tenths = Int((rate * 10).rounded())
     return rate >= 100 ? Wording.count(tenths / 10) : "\(tenths / 10).\(tenths % 10)"
   }
 
-  static func padded(_ text: String, _ width: Int, isRight: Bool = false) -> String {
-    guard width > 0 else { return text }
-    if text.count > width { return text.prefix(width - 1) + "…" }
-    let space = String(repeating: " ", count: width - text.count)
-    return isRight ? space + text : text + space
+  static func duration(_ seconds: Int) -> String {
+    Wording.duration(milliseconds: seconds * 1000)
   }
 }

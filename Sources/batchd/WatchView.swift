@@ -6,23 +6,18 @@ struct WatchView {
     case live, plain, json
   }
 
-  private enum Code {
-    static let hideCursor = "\u{1B}[?25l"
-    static let showCursor = "\u{1B}[?25h"
-    static let eraseBelow = "\u{1B}[J"
-    static func up(_ rows: Int) -> String { rows > 0 ? "\u{1B}[\(rows)A\r" : "\r" }
-  }
-
   /// A pipe gets a line for an operation at most this often, and one for its end.
   private static let plainPause = Duration.seconds(1)
 
-  private let form: Form
-  private var rates: [String: WatchRate] = [:]
-  /// The widths of the lines on the screen.
-  private var drawn: [Int] = []
+  /// A terminal that is not ours for a while gets lines.
+  var form: Form
+  private var paces: [String: WatchPace] = [:]
+  private var screen = Screen()
+  private var fold = WatchFold()
   private var hasBegun = false
   private var problem: String?
   private var shown: [String: (progress: OperationProgress, at: ContinuousClock.Instant)] = [:]
+  private var told: [String: OperationDetail] = [:]
 
   init(_ form: Form) { self.form = form }
 
@@ -31,51 +26,47 @@ struct WatchView {
   ///   - size: of the terminal; a pipe has none.
   mutating func text(
     _ update: Watcher.Update, at now: ContinuousClock.Instant, size: (columns: Int, rows: Int)?,
-    hasColor: Bool
+    hasColor: Bool, notes: [StyledLine] = []
   ) throws -> String {
     if update.problem == nil {
       for progress in update.operations {
-        rates[progress.operation, default: WatchRate()].note(progress, at: now)
+        paces[progress.operation, default: WatchPace()].note(
+          progress, update.details[progress.operation], at: now)
       }
     }
     defer { problem = update.problem }
     switch form {
     case .json: return try ndjson(update)
     case .plain:
-      return lines(update, at: now).map { $0.text(width: nil, hasColor: false) + "\n" }.joined()
-    case .live: return block(update, size: size ?? (80, 24), hasColor: hasColor)
+      return (notes + lines(update, at: now)).map { $0.plainText + "\n" }.joined()
+    case .live:
+      let size = Screen.Size(columns: size?.columns ?? 80, rows: size?.rows ?? 24)
+      let notes = notes + self.notes(update, at: now)
+      let block = WatchRendering.block(
+        update, paces: paces, columns: size.columns,
+        rows: screen.blockRows(size, with: notes.count))
+      return screen.text(
+        notes: notes, block: block, size: size, hasColor: hasColor, isLast: update.isFinished)
     }
   }
 
-  /// What leaves the terminal as it was.
-  func end() -> String { form == .live && hasBegun ? Code.showCursor : "" }
-
-  // MARK: live
-
-  private mutating func block(
-    _ update: Watcher.Update, size: (columns: Int, rows: Int), hasColor: Bool
-  ) -> String {
-    // A narrower window has wrapped the lines that stand there.
-    let rows = drawn.reduce(0) { $0 + max(1, ($1 + size.columns - 1) / size.columns) }
-    var text = (hasBegun ? "" : Code.hideCursor) + Code.up(rows) + Code.eraseBelow
-    hasBegun = true
-    for line in notes(update) { text += line.text(width: nil, hasColor: hasColor) + "\n" }
-    var lines = WatchRendering.block(
-      update, rates: rates, columns: size.columns, rows: max(size.rows - 1, 1))
-    if let problem = update.problem {
-      lines.append(StyledLine("no Redis, trying again: \(problem)", .yellow))
-    }
-    text += lines.map { $0.text(width: size.columns, hasColor: hasColor) + "\n" }.joined()
-    drawn = lines.map { min($0.width, size.columns) }
-    return text
+  /// What leaves the terminal as it was, with what was held back.
+  mutating func end() -> String {
+    form == .json ? "" : screen.close(fold.rest())
   }
+
+  /// What takes the picture away before others write.
+  mutating func leave() -> String { screen.leave() }
+
+  /// Somebody else may have written meanwhile.
+  mutating func forget() { screen.forget() }
 
   // MARK: lines
 
   private mutating func lines(_ update: Watcher.Update, at now: ContinuousClock.Instant)
     -> [StyledLine]
   {
-    var lines = notes(update)
+    var lines = notes(update, at: now)
     if update.operations.isEmpty && !hasBegun { lines.append("nothing is under way") }
     hasBegun = true
     if let problem = update.problem, self.problem == nil {
@@ -87,14 +78,24 @@ struct WatchView {
         if !progress.isFinished && now - last.at < Self.plainPause { continue }
       }
       shown[progress.operation] = (progress, now)
-      lines.append(WatchRendering.line(progress, rates[progress.operation]))
+      lines.append(
+        WatchRendering.line(
+          progress, update.details[progress.operation], paces[progress.operation],
+          now: update.conditions.takenAt))
     }
     return lines
   }
 
   /// What is said once and stays.
-  private func notes(_ update: Watcher.Update) -> [StyledLine] {
-    var notes = update.changes.flatMap(WatchRendering.notes)
+  private mutating func notes(
+    _ update: Watcher.Update, at now: ContinuousClock.Instant
+  ) -> [StyledLine] {
+    var notes = fold.lines(update.changes.compactMap(WatchRendering.note), at: now)
+    if update.isFinished { notes += fold.rest() }
+    if update.hasSkipped {
+      notes.append(
+        StyledLine("events were skipped: more came at once than batchd:events keeps", .yellow))
+    }
     if problem != nil && update.problem == nil {
       notes.append(StyledLine("Redis is back", .green))
     }
@@ -103,63 +104,24 @@ struct WatchView {
 
   // MARK: NDJSON
 
-  private struct ProgressLine: Encodable {
-    let type = "progress"
-    let progress: OperationProgress
-    let itemsPerSecond: Double?
-    let remainingSeconds: Int?
-
-    private enum Key: String, CodingKey { case type, itemsPerSecond, remainingSeconds }
-
-    func encode(to encoder: any Encoder) throws {
-      try progress.encode(to: encoder)
-      var values = encoder.container(keyedBy: Key.self)
-      try values.encode(type, forKey: .type)
-      try values.encodeIfPresent(itemsPerSecond, forKey: .itemsPerSecond)
-      try values.encodeIfPresent(remainingSeconds, forKey: .remainingSeconds)
-    }
-  }
-
-  private struct ChangeLine: Encodable {
-    let type = "event"
-    let event: String
-    let batch: String?
-    let operation: String?
-    let stage: String?
-    let at: String?
-    let details: [String: String]
-    let error: String?
-    let itemErrors: [String: String]
-  }
-
-  private struct ProblemLine: Encodable {
-    let type = "redis"
-    let error: String?
-  }
-
   private mutating func ndjson(_ update: Watcher.Update) throws -> String {
     var lines: [String] = []
     if update.problem != problem, update.problem == nil || problem == nil {
-      lines.append(try CommonOptions.json(ProblemLine(error: update.problem)))
+      lines.append(try CommonOptions.json(WatchLine.Problem(error: update.problem)))
     }
-    for entry in update.changes {
-      let change = entry.change
+    if update.hasSkipped { lines.append(try CommonOptions.json(WatchLine.Skipped())) }
+    lines += try update.changes.map { try CommonOptions.json(WatchLine.Event($0)) }
+    for progress in update.operations {
+      let name = progress.operation
+      let detail = update.details[name] ?? OperationDetail()
+      guard shown[name]?.progress != progress || told[name] != detail else { continue }
+      shown[name] = (progress, .now)
+      told[name] = detail
       lines.append(
         try CommonOptions.json(
-          ChangeLine(
-            event: change.event, batch: change.batch, operation: change.operation,
-            stage: change.stage, at: change.at, details: change.details,
-            error: entry.batch?.error,
-            itemErrors: entry.itemErrors)))
-    }
-    for progress in update.operations where shown[progress.operation]?.progress != progress {
-      shown[progress.operation] = (progress, .now)
-      let rate = rates[progress.operation]
-      lines.append(
-        try CommonOptions.json(
-          ProgressLine(
-            progress: progress, itemsPerSecond: rate?.itemsPerSecond,
-            remainingSeconds: rate?.remainingSeconds(progress))))
+          WatchLine.Progress(
+            progress: progress, detail: detail, pace: paces[name] ?? WatchPace(),
+            now: update.conditions.takenAt)))
     }
     return lines.map { $0 + "\n" }.joined()
   }

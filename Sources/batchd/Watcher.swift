@@ -7,9 +7,13 @@ struct Watcher {
   struct Update {
     /// In the order in which they were named, or began.
     var operations: [OperationProgress] = []
-    var underWay: [BatchState] = []
+    /// By operation; of one that has ended as they last were.
+    var details: [String: OperationDetail] = [:]
+    var conditions = Control.Conditions()
     /// Since the last look.
     var changes: [Change] = []
+    /// Whether others came that were not read.
+    var hasSkipped = false
     /// Why nothing was seen this time; the rest is as it was.
     var problem: String?
     var isFinished = false
@@ -27,12 +31,17 @@ struct Watcher {
 
   private enum Bound {
     static let operations = 50
-    static let underWay = 200
-    static let changes = 500
+    static let changesPerStep = 1_000
+    /// As many as the stream keeps.
+    static let changes = 10_000
     static let itemErrors = 3
   }
 
+  /// Redis has other work: a look at many batches takes a tenth of the time between two.
+  private static let restFactor = 9
+
   private let connect: () async throws -> Control
+  private let gates: (_ pipeline: String, _ account: String) -> [String]
   private var control: Control?
   /// Empty for all that are unfinished.
   private var names: [String]
@@ -40,20 +49,32 @@ struct Watcher {
   private var lastChange: String?
   private var last = Update()
   private var hasBegun = false
+  private var nextLook = ContinuousClock.now
 
   /// - Parameters:
   ///   - since: the state change after which to begin; nil is now.
+  ///   - gates: the names of the gates that an account's batches of a pipeline ask.
   ///   - connect: opens a new connection, once.
-  init(_ names: [String], since: String? = nil, connect: @escaping () async throws -> Control) {
+  init(
+    _ names: [String], since: String? = nil,
+    gates: @escaping (_ pipeline: String, _ account: String) -> [String] = { _, _ in [] },
+    connect: @escaping () async throws -> Control
+  ) {
     var seen: Set<String> = []
     self.names = names.filter { seen.insert($0).inserted }
     isForAll = names.isEmpty
     lastChange = since
+    self.gates = gates
     self.connect = connect
   }
 
+  /// What is there now; what the last look showed while it is too early for the next.
   /// - Throws: `CommandError` for a name that nobody knows, and `RedisError` before the first look has succeeded.
   mutating func next() async throws -> Update {
+    last.changes = []
+    last.hasSkipped = false
+    let began = ContinuousClock.now
+    guard began >= nextLook else { return last }
     do {
       if control == nil { control = try await connect() }
       if !hasBegun {
@@ -62,14 +83,12 @@ struct Watcher {
         hasBegun = true
       }
       last = try await look(control!)
-      return last
-    } catch let error as RedisError where hasBegun && error.isPassing || error.code == .closed {
+      nextLook = .now + (.now - began) * Self.restFactor
+    } catch let error as RedisError where hasBegun && (error.isPassing || error.code == .closed) {
       control = nil
-      var update = last
-      update.changes = []
-      update.problem = error.message
-      return update
+      last.problem = error.message
     }
+    return last
   }
 
   private mutating func look(_ control: Control) async throws -> Update {
@@ -78,6 +97,7 @@ struct Watcher {
       let unfinished = try await control.unfinished(limit: Bound.operations).map(\.operation)
       names += unfinished.filter { !names.contains($0) }
     }
+    update.conditions = try await control.conditions()
     for (at, progress) in try await control.progress(of: names).enumerated() {
       guard let known = progress ?? last.operations.first(where: { $0.operation == names[at] })
       else { continue }
@@ -89,36 +109,66 @@ struct Watcher {
         )
       }
     }
-    let underWay = try await control.underWay(limit: Bound.underWay).filter(\.isLiving)
-      .sorted { ($0.account ?? "", $0.id) < ($1.account ?? "", $1.id) }
-    update.underWay = names.flatMap { name in underWay.filter { $0.operation == name } }
-    let watched = Set(names)
-    let changes = try await control.changes(after: lastChange ?? "0-0", limit: Bound.changes)
-    lastChange = changes.last?.id ?? lastChange
-    // Behind a flood, a watcher that reads on would show an ever older past.
-    if changes.count == Bound.changes { lastChange = try await control.lastChange() }
-    for change in changes where Self.concerns(change, watched) {
-      update.changes.append(try await withErrors(change, control))
-    }
+    update.details = try await details(update, control)
+    try await addChanges(to: &update, control)
     update.isFinished = update.operations.allSatisfy(\.isFinished)
     return update
+  }
+
+  /// What has ended and was looked at since stays as it is.
+  private func details(
+    _ update: Update, _ control: Control
+  ) async throws -> [String: OperationDetail] {
+    let moving = update.operations.filter { progress in
+      !progress.isFinished || last.details[progress.operation] == nil
+        || !last.operations.contains(progress)
+    }
+    let details = try await control.details(
+      of: moving, now: update.conditions.takenAt, gates: gates)
+    return last.details.merging(details) { $1 }
+  }
+
+  /// Reads on to the newest change. Behind a flood that the stream cannot hold some are lost, which is said.
+  private mutating func addChanges(to update: inout Update, _ control: Control) async throws {
+    let watched = Set(names)
+    var changes: [StateChange] = []
+    while true {
+      let from = lastChange ?? "0-0"
+      let page = try await control.changes(after: from, limit: Bound.changesPerStep)
+      lastChange = page.last?.id ?? lastChange
+      if try await !control.keepsChange(from) {
+        update.hasSkipped = true
+        if page.isEmpty { lastChange = try await control.lastChange() }
+      }
+      changes += page.filter { Self.concerns($0, watched) }
+      if page.count < Bound.changesPerStep { break }
+      if changes.count >= Bound.changes {
+        lastChange = try await control.lastChange()
+        update.hasSkipped = true
+        break
+      }
+    }
+    let ends = changes.filter { Self.hasFailed($0) }.compactMap(\.batch)
+    var states = try await control.batches(ends)[...]
+    var errors = try await control.itemErrors(of: ends, limit: Bound.itemErrors)[...]
+    update.changes = changes.map { change in
+      guard Self.hasFailed(change), change.batch != nil else { return Change(change: change) }
+      let (batch, items) = (states.removeFirst(), errors.removeFirst())
+      return Change(
+        change: change, batch: batch,
+        itemErrors: change.details["status"] == "cancelled" ? [:] : items)
+    }
+  }
+
+  /// An end carries no reason: the batch has it.
+  private static func hasFailed(_ change: StateChange) -> Bool {
+    change.event == "ended" && change.details["status"] != "completed"
   }
 
   private static func concerns(_ change: StateChange, _ watched: Set<String>) -> Bool {
     if let operation = change.operation { return watched.contains(operation) }
     if let batch = change.batch { return watched.contains(batch) }
     return true
-  }
-
-  /// An end carries no reason: the batch has it.
-  private func withErrors(_ change: StateChange, _ control: Control) async throws -> Change {
-    guard change.event == "ended", let batch = change.batch,
-      let status = change.details["status"], status != "completed"
-    else { return Change(change: change) }
-    return Change(
-      change: change, batch: try await control.batches([batch])[0],
-      itemErrors: status == "cancelled"
-        ? [:] : try await control.itemErrors(of: batch, limit: Bound.itemErrors))
   }
 
   /// The operations that people mean: a batch's name stands for its operation.

@@ -25,7 +25,7 @@ public struct WorkizConfiguration: Sendable {
   public init(token: @escaping @Sendable (_ account: String) -> String?) { self.token = token }
 
   /// The gate that every worker asks before a request of the account.
-  static func gate(_ account: String) -> String { "workiz:\(account)" }
+  public static func gate(_ account: String) -> String { "workiz:\(account)" }
 
   func validate() throws(StagesError) {
     func require(_ condition: Bool, _ message: String) throws(StagesError) {
