@@ -6,6 +6,7 @@ extension Control {
     /// Batches of all operations together.
     static let members = 5_000
     static let membersPerStep = 500
+    /// Of all operations together, too.
     static let accounts = 1_000
     static let underWay = 200
   }
@@ -31,8 +32,8 @@ extension Control {
     return conditions
   }
 
-  /// Each operation from its batches' records: of up to 5,000 batches, in the order of the operations. Beyond that an
-  /// operation's accounts are shown as far as their progress keys tell, and no stages.
+  /// Each operation from its batches' records: of up to 5,000 batches and 1,000 accounts, in the order of the operations.
+  /// Beyond that an operation's accounts are shown as far as their progress keys tell, and no stages.
   /// - Parameters:
   ///   - operations: read before, so that no batch is missing here that counts there.
   ///   - gates: the names of the gates that an account's batches of a pipeline ask.
@@ -44,7 +45,7 @@ extension Control {
       operations.flatMap {
         [["LLEN", .text(members($0.operation))], ["SCARD", .text(accounts($0.operation))]]
       })
-    var left = Bound.members
+    var (left, leftAccounts) = (Bound.members, Bound.accounts)
     var details: [String: OperationDetail] = [:]
     for (at, progress) in operations.enumerated() {
       let size = (sizes[2 * at].integer ?? 0) + 1
@@ -72,7 +73,8 @@ extension Control {
           .filter { $0.isLiving && $0.operation == progress.operation }
       }
       detail.accounts = try await accountStates(
-        progress.operation, count: accountCount, tally, known, now: now, gates)
+        progress.operation, limit: leftAccounts, count: accountCount, tally, known, now: now, gates)
+      leftAccounts -= detail.accounts.count
       detail.accountCount = max(accountCount, detail.accounts.count)
       details[progress.operation] = detail
     }
@@ -108,17 +110,18 @@ extension Control {
   }
 
   private func accountStates(
-    _ operation: String, count: Int, _ tally: OperationTally, _ known: Set<String>, now: Int,
+    _ operation: String, limit: Int, count: Int, _ tally: OperationTally, _ known: Set<String>,
+    now: Int,
     _ gates: (String, String) -> [String]
   ) async throws -> [AccountState] {
     var names = Set(tally.accounts.keys)
-    if count <= Bound.accounts {
+    if count <= limit {
       names.formUnion(
         try await read([["SMEMBERS", .text(accounts(operation))]])[0].texts)
     }
     let living = names.filter { tally.current[$0] != nil }.sorted()
     let ended = names.filter { tally.current[$0] == nil }.sorted()
-    let shown = (living + ended).prefix(Bound.accounts)
+    let shown = (living + ended).prefix(limit)
     let records = try await read(
       shown.map {
         [

@@ -5,6 +5,7 @@ internal import Pipeline
 internal import Queue
 internal import Redis
 internal import Stores
+internal import Synchronization
 internal import UnixSignals
 
 /// `up --chaos`: enqueues batches, kills workers with -9 under them, and counts every row at the end.
@@ -18,10 +19,7 @@ struct ChaosRun: Sendable {
 
   /// Runs until every batch has ended, or until a signal.
   func run(until signals: UnixSignalsSequence) async throws {
-    let connection = try await RedisClient(
-      try stack.configuration.redisConfiguration(),
-      logger: Logger(label: "up", factory: { _ in SwiftLogNoOpLogHandler() })
-    ).connect()
+    let connection = try await connect()
     let plan = plannedBatches()
     for (index, batch) in plan.enumerated() {
       let envelope: JSON = .object([
@@ -32,21 +30,36 @@ struct ChaosRun: Sendable {
       _ = try await connection.call(["LPUSH", .text(keys.enqueue), .bytes(envelope.bytes)])
     }
     let items = plan.map(\.items.count).reduce(0, +)
-    print(
-      "\(plan.count) batches of \(items) items over \(Set(plan.map(\.account)).count) accounts; killing workers"
+    Terminal.write(
+      "\(plan.count) batches of \(items) items over \(Set(plan.map(\.account)).count) accounts; killing workers\n"
     )
-    let kills = try await withThrowingTaskGroup(of: Int?.self) { group in
-      group.addTask { try await watch(connection) }
+    let kills = Kills()
+    let isOver = try await withThrowingTaskGroup(of: Bool.self) { group in
+      group.addTask {
+        try await watch(kills)
+        return true
+      }
+      group.addTask {
+        try await kill(kills, Control(connection, prefix: stack.configuration.prefix))
+        return false
+      }
       group.addTask {
         for await _ in signals { break }
-        return nil
+        return false
       }
-      let kills = try await group.next() ?? nil
+      let isOver = try await group.next() ?? false
       group.cancelAll()
-      return kills
+      return isOver
     }
-    guard let kills else { return print("\nstopped before the end") }
-    try await report(plan, kills: kills, connection)
+    guard isOver else { return print("stopped before the end") }
+    try await report(plan, kills: kills.count, connection)
+  }
+
+  private func connect() async throws -> RedisConnection {
+    try await RedisClient(
+      try stack.configuration.redisConfiguration(),
+      logger: Logger(label: "up", factory: { _ in SwiftLogNoOpLogHandler() })
+    ).connect()
   }
 
   private struct Planned {
@@ -68,37 +81,50 @@ struct ChaosRun: Sendable {
     }
   }
 
-  /// Shows the progress and kills a random worker every second.
-  /// - Returns: how many were killed, once the operation is finished.
-  private func watch(_ connection: RedisConnection) async throws -> Int {
-    var kills = 0
-    var lastKill = ContinuousClock.now
-    while true {
-      let reply = try await connection.call(["HGETALL", .text(keys.progress(Self.operation))])
-      let fields = (reply.array ?? []).compactMap(\.text)
-      let progress = stride(from: 0, to: fields.count - 1, by: 2).reduce(into: [String: String]()) {
-        $0[fields[$1]] = fields[$1 + 1]
+  /// The workers that were killed, and what is to be said of them.
+  private final class Kills: Sendable {
+    private let state = Mutex((count: 0, notes: [StyledLine]()))
+
+    var count: Int { state.withLock { $0.count } }
+
+    func note(_ worker: String) {
+      state.withLock { state in
+        state.count += 1
+        state.notes.append(StyledLine("\(worker) killed with -9 (\(state.count) so far)", .yellow))
       }
-      show(progress, kills: kills)
-      if progress["finished_at"] != nil { return kills }
-      if ContinuousClock.now - lastKill > .seconds(1), progress["processing"] ?? "0" != "0" {
-        stack.workers.randomElement()?.send(SIGKILL)
-        kills += 1
-        lastKill = .now
+    }
+
+    func takeNotes() -> [StyledLine] {
+      state.withLock { state in
+        defer { state.notes = [] }
+        return state.notes
       }
-      try await Task.sleep(for: .milliseconds(200))
     }
   }
 
-  private func show(_ progress: [String: String], kills: Int) {
-    let percent = progress["percent"].flatMap { Int($0) } ?? 0
-    let bar =
-      String(repeating: "█", count: percent / 4) + String(repeating: "░", count: 25 - percent / 4)
-    let done = "\(progress["items_done"] ?? "0")/\(progress["items_total"] ?? "0") items"
-    let line =
-      "\(bar) \(percent)%  \(done)  \(progress["processing"] ?? "0") running  \(progress["retrying"] ?? "0") in backoff  \(kills) killed"
-    print(isatty(1) == 1 ? "\r\u{1B}[K\(line)" : line, terminator: isatty(1) == 1 ? "" : "\n")
-    fflush(nil)
+  /// Shows the operation as `watch` does, to its end.
+  private func watch(_ kills: Kills) async throws {
+    let control = Control(try await connect(), prefix: stack.configuration.prefix)
+    try await until("the first batch is admitted") {
+      try await control.progress(of: [Self.operation])[0] != nil
+    }
+    var watcher = Watcher([Self.operation], gates: stack.configuration.gates) {
+      Control(try await connect(), prefix: stack.configuration.prefix)
+    }
+    _ = try await WatchCommand.show(
+      &watcher, Terminal().isLive ? .live : .plain, notes: kills.takeNotes)
+  }
+
+  /// Kills a random worker every second while batches run.
+  private func kill(_ kills: Kills, _ control: Control) async throws {
+    while true {
+      try await Task.sleep(for: .seconds(1))
+      guard let progress = try await control.progress(of: [Self.operation])[0],
+        progress.processing > 0, let worker = stack.workers.randomElement()
+      else { continue }
+      worker.send(SIGKILL)
+      kills.note(worker.name)
+    }
   }
 
   /// Compares the store with what was enqueued.
@@ -113,7 +139,7 @@ struct ChaosRun: Sendable {
       ["HMGET", .text(keys.stats), "completed", "completed_with_errors", "failed", "cancelled"])
     let ends = (stats.array ?? []).compactMap(\.integer).reduce(0, +)
     print(
-      "\nworkers killed \(kills) · rows \(rows) of \(items) · lost \(items - rows) · double \(ends - plan.count)"
+      "workers killed \(kills) · rows \(rows) of \(items) · lost \(items - rows) · double \(ends - plan.count)"
     )
     guard rows == items, ends == plan.count else {
       throw UpError(description: "see the logs in \(stack.folder)")

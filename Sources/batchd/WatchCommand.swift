@@ -85,7 +85,7 @@ struct WatchCommand: AsyncParsableCommand {
 
 extension Configuration {
   /// The gates that an account's batches of a pipeline ask, as far as this configuration knows the pipeline.
-  fileprivate func gates(pipeline: String, account: String) -> [String] {
+  func gates(pipeline: String, account: String) -> [String] {
     Set(
       (pipelines[pipeline]?.stages.values).map { stages in
         stages.compactMap { stage -> String? in

@@ -206,6 +206,37 @@ import Worker
     }
   }
 
+  @Test func ofTooManyBatchesTheProgressKeysTell() async throws {
+    let harness = try await CommandHarness()
+    let isOpen = Latch()
+    try await harness.withWorker(
+      handler: Handler { _, _ in
+        try await isOpen.wait()
+        return nil
+      }
+    ) {
+      for id in ["b1", "b2", "b3"] {
+        let account = id == "b3" ? "bolt" : "acme"
+        _ = try await harness.run(
+          "enqueue", "--id", id, "--operation", "nightly", "--account", account, "A")
+      }
+      await eventually("two run") { try await harness.redis.cli("ZCARD", "batchd:leases") == "2" }
+      _ = try await harness.redis.shell("rcli RPUSH batchd:members:nightly $(seq 5000) >/dev/null")
+      let watch = try harness.start(["watch", "nightly", "--json"])
+      await eventually("a line") { try watch.output.contains("\n") }
+      let line = try JSON(
+        parsing: Array(try #require(try watch.output.split(separator: "\n").first).utf8))
+      #expect(line["is_whole"] == .bool(false) && line["stages"] == .array([]))
+      Self.checkSums(line)
+      let accounts = line["accounts"]?.array ?? []
+      #expect(accounts.map { $0["account"] } == [.string("acme"), .string("bolt")])
+      #expect(accounts.map { Self.number($0, "pending") } == [1, 0])
+      #expect(accounts.map { Self.number($0, "processing") } == [1, 1])
+      isOpen.set()
+      #expect(try await watch.outcome().status == 0)
+    }
+  }
+
   @Test func skippedEventsAreSaid() async throws {
     let harness = try await CommandHarness()
     let isOpen = Latch()
