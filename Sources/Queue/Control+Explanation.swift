@@ -56,7 +56,7 @@ extension Control {
     found.events = try await changes(
       of: id, since: fields.text("admitted_at"), limit: Bound.events)
     if batch.itemsFailed > 0 || fields.count("item_errors") > 0 {
-      found.itemErrors = try await itemErrors(of: id, limit: Bound.itemErrors)
+      found.itemErrors = try await itemErrors(of: [id], limit: Bound.itemErrors)[0]
     }
     guard batch.isLiving else {
       found.whereabouts = .ended

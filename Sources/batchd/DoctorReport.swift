@@ -59,7 +59,7 @@ struct DoctorReport: Encodable {
       : StyledLine(
         "\(Wording.count(area.findings.count, "finding", "findings"))  ", isFine ? .yellow : .red)
     var lines = [
-      StyledLine(WatchRendering.padded(area.name, 11), .bold) + verdict
+      StyledLine(Columns.padded(area.name, 11), .bold) + verdict
         + StyledLine(area.summary, .dim)
     ]
     for finding in area.findings.prefix(mostShown) {

@@ -15,7 +15,7 @@ struct FactPage {
     let room = width.map { max($0 - Self.nameWidth, Self.leastWidth) }
     return lines.flatMap { fact in
       Self.wrapped(fact.text, room).enumerated().map { at, part in
-        StyledLine(WatchRendering.padded(at == 0 ? fact.name : "", Self.nameWidth), .dim)
+        StyledLine(Columns.padded(at == 0 ? fact.name : "", Self.nameWidth), .dim)
           + StyledLine(part, fact.style)
       }
     }

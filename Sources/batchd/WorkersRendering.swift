@@ -49,7 +49,7 @@ enum WorkersRendering {
       (name.replacing("_", with: " "), StyledLine(Wording.count(value)))
     }
     let width = (facts.map(\.0.count).max() ?? 0) + 2
-    let lines = facts.map { StyledLine(WatchRendering.padded($0.0, width), .dim) + $0.1 }
+    let lines = facts.map { StyledLine(Columns.padded($0.0, width), .dim) + $0.1 }
     guard !holds.isEmpty else { return lines }
     return lines + [""] + held(holds, now: now)
   }
