@@ -68,6 +68,41 @@ extension Control {
     return entry
   }
 
+  /// The rejected entry of that moment, which stays the same while positions move on.
+  /// - Parameter time: RFC 3339, as `RejectedEntry.at` has it.
+  /// - Throws: `QueueError` (`notFound`, `badArgument`) when there is none, or more than one.
+  public func rejected(atTime time: String) async throws -> RejectedEntry {
+    var found: [RejectedEntry] = []
+    var position = 0
+    while true {
+      let reply = try await read([
+        [
+          "LRANGE", .text(keys.rejected), .integer(position),
+          .integer(position + Self.rejectedStep - 1),
+        ]
+      ])[0]
+      let records = (reply.array ?? []).compactMap(\.bytes)
+      for (at, record) in records.enumerated() where record.starts(with: time.utf8) {
+        guard let entry = RejectedEntry(position + at, record), entry.at == time,
+          found.last?.record != record
+        else { continue }
+        found.append(entry)
+      }
+      guard records.count == Self.rejectedStep else { break }
+      position += Self.rejectedStep
+    }
+    guard let entry = found.first else {
+      throw QueueError(.notFound, "NOTFOUND no entry was rejected at \(time)")
+    }
+    guard found.count == 1 else {
+      throw QueueError(
+        .badArgument, "BADARG \(found.count) entries were rejected at \(time): name a position")
+    }
+    return entry
+  }
+
+  private static let rejectedStep = 100
+
   /// Where the entry is now: positions move on when another one is rejected.
   /// - Throws: `QueueError` (`notFound`) when somebody has re-entered or dropped it.
   public func position(of entry: RejectedEntry) async throws -> Int {

@@ -9,11 +9,12 @@ struct RejectedCommand: AsyncParsableCommand {
     abstract: "Show, re-enter or drop the entries that were rejected.",
     discussion: """
       An entry of batchd:enqueue that cannot become a batch is kept with its reason. Position 0 is \
-      the newest; positions move on when another entry is rejected.
+      the newest; positions move on when another entry is rejected, the time of an entry stays.
 
         batchd rejected
         batchd rejected show 0
         batchd rejected reenter 0
+        batchd rejected drop 2026-11-22T21:38:44.123Z
         batchd rejected drop all
 
       To mend one and try again:
@@ -24,7 +25,24 @@ struct RejectedCommand: AsyncParsableCommand {
     subcommands: [List.self, Show.self, Reenter.self, Drop.self], defaultSubcommand: List.self)
 
   private static let whichHelp = ArgumentHelp(
-    "The entry's position (0 is the newest), or all.", valueName: "n|all")
+    "The entry's position (0 is the newest), its time as the list shows it, or all.",
+    valueName: "n|time|all")
+
+  /// - Parameter which: a position or a time.
+  private static func entry(_ which: String, _ control: Control) async throws -> RejectedEntry {
+    if let position = Int(which), position >= 0 { return try await control.rejected(at: position) }
+    guard Timestamp(rfc3339: which) != nil else {
+      throw ValidationError(
+        "“\(which)” is neither a position nor a time like 2026-01-31T12:00:00.000Z")
+    }
+    return try await control.rejected(atTime: which)
+  }
+
+  /// What the functions take: a position by now, or `all`.
+  private static func place(_ which: String, _ control: Control) async throws -> String {
+    guard which.contains("T") else { return which }
+    return "\(try await control.position(of: try await entry(which, control)))"
+  }
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -71,17 +89,16 @@ struct RejectedCommand: AsyncParsableCommand {
           batchd rejected show 0 > entry.json
         """)
 
-    @Argument(help: ArgumentHelp("The entry's position; 0 is the newest.", valueName: "n"))
-    var position: Int
+    @Argument(
+      help: ArgumentHelp(
+        "The entry's position (0 is the newest), or its time as the list shows it.",
+        valueName: "n|time"))
+    var which: String
 
     @OptionGroup var common: CommonOptions
 
-    func validate() throws {
-      guard position >= 0 else { throw ValidationError("a position is 0 or more") }
-    }
-
     func run() async throws {
-      let entry = try await common.connect().rejected(at: position)
+      let entry = try await RejectedCommand.entry(which, common.connect())
       guard !common.json else { return try common.answer("", entry) }
       let kept = entry.isWhole ? "" : " (only the beginning was kept)"
       Terminal.complain("\(entry.at), \(entry.bytes) bytes\(kept): \(entry.reason)")
@@ -112,22 +129,23 @@ struct RejectedCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
-      guard edited != nil, Int(which) ?? -1 < 0 else { return }
-      throw ValidationError("--edited is for one entry: name its position")
+      guard edited != nil, which == "all" else { return }
+      throw ValidationError("--edited is for one entry: name its position or time")
     }
 
     func run() async throws {
-      if let edited, let position = Int(which) { return try await reenter(position, as: edited) }
-      let count = try await common.connect().reenter(which)
+      if let edited { return try await reenter(as: edited) }
+      let control = try await common.connect()
+      let count = try await control.reenter(RejectedCommand.place(which, control))
       try common.answer(
         "re-entered \(Wording.count(count, "entry", "entries"))", ["reentered": count])
     }
 
     /// Pushes first and drops then: a crash between the two leaves the old entry, which is harmless.
-    private func reenter(_ position: Int, as file: String) async throws {
+    private func reenter(as file: String) async throws {
       let configuration = try common.configuration()
       let control = try await common.connect(configuration)
-      let entry = try await control.rejected(at: position)
+      let entry = try await RejectedCommand.entry(which, control)
       let bytes = try TextInput.bytes(of: file)
       let most = configuration.limits.envelopeBytes
       guard bytes.count <= most else {
@@ -161,7 +179,8 @@ struct RejectedCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-      let count = try await common.connect().drop(which)
+      let control = try await common.connect()
+      let count = try await control.drop(RejectedCommand.place(which, control))
       try common.answer("dropped \(Wording.count(count, "entry", "entries"))", ["dropped": count])
     }
   }

@@ -163,15 +163,27 @@ import Worker
           == bytes)
 
       let edited = ["rejected", "reenter", "0", "--edited"]
+      let at = try #require(json["at"]?.string)
+      let byTime = try await harness.run("rejected", "show", at, "--json")
+      #expect(try JSON(parsing: byTime.output.utf8) == json)
+      let others = ["rejected", "drop", "2026-01-31T12:00:00.000Z"]
+      #expect(try await harness.start(others).outcome().status == 65)
+      #expect(try await harness.run("rejected", "show", "first").status == 64)
       let wrong = try await harness.start(edited + ["-"], input: #"{"id":"b1","itmes":[]}"#)
         .outcome()
       #expect(wrong.status == 65 && wrong.complaint.hasPrefix("batchd: -: itmes: unknown field"))
       #expect(try await harness.redis.cli("LLEN", "batchd:rejected") == "1")
       try Data("{\n  \"id\": \"b1\"\n}\n".utf8).write(to: URL(filePath: file))
-      let mended = try await harness.start(edited + [file]).outcome()
+      // Another one comes first: a time still means the same.
+      _ = try await harness.redis.cli("LPUSH", "batchd:enqueue", "other")
+      await eventually("it is rejected, too") {
+        try await harness.redis.cli("LLEN", "batchd:rejected") == "2"
+      }
+      let mended = try await harness.run("rejected", "reenter", at, "--edited", file)
       #expect(mended.output == "re-entered 1 entry\n", "\(mended.complaint)")
       #expect(try await harness.run("watch", "b1").status == 0)
-      #expect(try await harness.redis.cli("LLEN", "batchd:rejected") == "0")
+      #expect(try await harness.run("rejected", "show", "0").output == "other")
+      #expect(try await harness.redis.cli("LLEN", "batchd:rejected") == "1")
       #expect(try await harness.run("rejected", "reenter", "all", "--edited", file).status == 64)
     }
   }

@@ -59,7 +59,8 @@ import Testing
   /// Values that no shell can know.
   private static let free: Set = [
     "at", "attempt", "batch", "batches", "before", "delay", "error", "id", "inputs", "instance",
-    "item", "items", "limit", "ms", "n", "n|all", "payload", "prefix", "reason", "redis", "since",
+    "item", "items", "limit", "ms", "n|time", "n|time|all", "payload", "prefix", "reason", "redis",
+    "since",
     "size", "wait-ms", "workers",
   ]
 
