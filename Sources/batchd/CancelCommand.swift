@@ -49,8 +49,9 @@ struct CancelCommand: AsyncParsableCommand {
     if case .operation(let operation) = choice, !selection.dryRun {
       // One call, in which nothing can slip by; of more than a thousand the workers cancel the rest.
       let words = try await control.cancel("operation:\(operation)")
-      return try common.answer(
-        "operation:\(operation): \(words)", ["what": "operation:\(operation)", "answer": words])
+      var report = StepReport("cancel", isDryRun: false)
+      report.noteOperation(words)
+      return try common.answer("operation:\(operation): \(words)", report)
     }
     let step = StepIn(
       "cancel", statuses: Self.statuses, choice, selection, json: common.json

@@ -62,6 +62,17 @@ struct StepReport: Encodable, Sendable {
     }
   }
 
+  /// - Parameter words: `cancelled 3, cancelling 1, ended before 2; …`, or one word for a single batch.
+  mutating func noteOperation(_ words: String) {
+    for part in words.prefix(while: { $0 != ";" }).split(separator: ",") {
+      let pair = part.split(separator: " ")
+      guard pair.count <= 2, let name = pair.first.map(String.init) else { continue }
+      let count = pair.count == 2 ? Int(pair[1]) ?? 0 : 1
+      matched += count
+      if count > 0 { done[name] = count }
+    }
+  }
+
   mutating func refuse(_ batch: String, _ reason: String, _ message: String) {
     refused[reason, default: 0] += 1
     guard refusals.count < Self.most else { return }

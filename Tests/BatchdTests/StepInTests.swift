@@ -80,7 +80,9 @@ import Worker
       }
       #expect(try await Self.runs(harness) == [String](repeating: "2", count: 12))
       let some = try await harness.run("retry", "b1", "b2", "b1", "--json")
-      let answers = try JSON(parsing: some.output.utf8)["answers"]?.array
+      let report = try JSON(parsing: some.output.utf8)
+      #expect(report["refused"] == .object([:]))
+      let answers = report["answers"]?.array
       #expect(answers?.compactMap { $0["batch"]?.string } == ["b1", "b2"])
       let mixed = try await harness.run("retry", "nosuch", "b3", "--from", "setup")
       #expect(mixed.status == 1 && mixed.output == "b3: retrying run 3 from setup\n")
@@ -146,8 +148,10 @@ import Worker
       let ended = try await harness.run("cancel", "b1", "b6")
       #expect(ended.status == 1 && ended.output == "b6: cancelling\n")
       #expect(ended.complaint == "batchd: batch \"b1\" has ended: cancelled\n")
-      let rest = try await harness.run("cancel", "operation:o")
-      #expect(rest.output.hasPrefix("operation:o: cancelled "), "\(rest.output)")
+      let rest = try await harness.run("cancel", "operation:o", "--json")
+      // b0, b7 and b8 live, and perhaps b6 until its worker has heard.
+      let matched = try JSON(parsing: rest.output.utf8)["matched"]?.count
+      #expect([3, 4].contains(matched), "\(rest.output)")
       isOpen.set()
       await eventually("all are cancelled") {
         try await harness.redis.cli("HGET", "batchd:progress:o", "cancelled") == "9"
@@ -160,12 +164,12 @@ import Worker
     }
   }
 
-  @Test func ctrlCSaysHowFarItCame() async throws {
+  /// A Redis with so many failed batches, f1, f2, …; no worker.
+  private static func failed(_ count: Int) async throws -> CommandHarness {
     let harness = try await CommandHarness()
     try await harness.withWorker(handler: .init { _, _ in nil }) {
       _ = try await harness.run("enqueue", "--id", "b0", "--operation", "o", "--wait")
     }
-    let count = 20_000
     // Records as a worker leaves them, made of the one that it left.
     _ = try await harness.redis.cli(
       "EVAL",
@@ -179,14 +183,49 @@ import Worker
       redis.call('HINCRBY', 'batchd:progress:o', 'total', \(count))
       redis.call('HINCRBY', 'batchd:progress:o', 'failed', \(count))
       """, "0")
+    return harness
+  }
+
+  private static func left(_ harness: CommandHarness) async throws -> Int {
+    Int(try await harness.redis.cli("ZCARD", "batchd:failed")) ?? 0
+  }
+
+  @Test func whatChangedMeanwhileIsToldOfAndNotTouched() async throws {
+    let harness = try await Self.failed(20_000)
+    let command = try harness.start(["retry", "--status", "failed", "--yes", "--json"])
+    await eventually("it has begun") { try await Self.left(harness) < 20_000 }
+    // The last in its order.
+    _ = try await harness.redis.cli("HSET", "batchd:batch:f9999", "status", "cancelled")
+    let outcome = try await command.outcome()
+    let report = try JSON(parsing: outcome.output.utf8)
+    #expect(outcome.status == 1)
+    #expect(report["matched"] == .integer(20_000))
+    #expect(report["done"] == .object(["retrying": .integer(19_999)]))
+    #expect(report["refused"] == .object(["CHANGED": .integer(1)]))
+    #expect(outcome.complaint == "batchd: batch \"f9999\" changed meanwhile and fits no more\n")
+    #expect(try await harness.redis.cli("HGET", "batchd:batch:f9999", "run") == "1")
+  }
+
+  @Test func aLostRedisIsAnErrorThatSaysHowFarItCame() async throws {
+    let harness = try await Self.failed(20_000)
     let command = try harness.start(["retry", "--status", "failed", "--yes"])
-    func left() async throws -> Int {
-      Int(try await harness.redis.cli("ZCARD", "batchd:failed")) ?? 0
-    }
-    await eventually("it has begun") { try await left() < count }
+    await eventually("it has begun") { try await Self.left(harness) < 20_000 }
+    harness.redis.kill()
+    let outcome = try await command.outcome()
+    #expect(outcome.status == 69)
+    #expect(
+      outcome.output.hasPrefix("retrying ") && outcome.output.hasSuffix(" of 20,000 batches\n"))
+    #expect(outcome.complaint.hasPrefix("batchd: "), "\(outcome.complaint)")
+  }
+
+  @Test func ctrlCSaysHowFarItCame() async throws {
+    let count = 20_000
+    let harness = try await Self.failed(count)
+    let command = try harness.start(["retry", "--status", "failed", "--yes"])
+    await eventually("it has begun") { try await Self.left(harness) < count }
     command.interrupt()
     let outcome = try await command.outcome()
-    let done = count - (try await left())
+    let done = count - (try await Self.left(harness))
     #expect(outcome.status == 130)
     #expect(done < count)
     let words = "interrupted: retrying \(Self.grouped(done)) of 20,000 batches"
