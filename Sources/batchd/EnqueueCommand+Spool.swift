@@ -20,14 +20,14 @@ extension EnqueueCommand {
       try await delivery.run(control) { try await control.push(named.map(\.bytes)) }
       delivery.tell()
     } catch let error as RedisError where SpoolDelivery.isAway(error) {
-      let path = try await keep(named, spool, error)
+      let path = try await keep(named, spool, error, again: again)
       return try await report(named.map(\.envelope), nil, again: again, spooled: path)
     }
     try await report(named.map(\.envelope), control, again: again)
   }
 
   private func keep(
-    _ envelopes: [Checked], _ spool: Spool, _ error: RedisError
+    _ envelopes: [Checked], _ spool: Spool, _ error: RedisError, again: String
   ) async throws -> String {
     if let rerun = envelopes.first(where: \.envelope.isRerun)?.envelope.id {
       throw CommandError(
@@ -45,7 +45,7 @@ extension EnqueueCommand {
     let what = Wording.count(envelopes.count, "batch is", "batches are")
     Terminal.complain("batchd: \(error.message)")
     Terminal.complain(
-      "\(what) kept in \(path) until: batchd enqueue --spool \(spool.folder); whether ids and pipelines are known was not checked"
+      "\(what) kept in \(path); to deliver: batchd enqueue --spool \(spool.folder)\(again)\nnot checked: whether ids and pipelines are known"
     )
     return path
   }
@@ -74,11 +74,10 @@ extension EnqueueCommand {
       var delivery = SpoolDelivery(spool, configuration.limits)
       var pause = SpoolDelivery.firstPause
       var reason: String?
-      while true {
+      while try !spool.files().isEmpty {
         do {
           let control = try await common.connect(configuration)
           try await delivery.run(control) {}
-          break
         } catch let error as RedisError where SpoolDelivery.isAway(error) {
           if reason != error.message {
             let count = Wording.count(try spool.files().count, "file waits", "files wait")

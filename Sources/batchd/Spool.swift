@@ -45,7 +45,8 @@ struct Spool: Sendable {
         .filter { $0.hasSuffix(Self.ending) && !$0.hasPrefix(".") }.sorted()
         .map { "\(folder)/\($0)" }
     } catch {
-      throw refusal(errno)
+      throw CommandError(
+        .unavailable, "cannot use the spool \(folder): \(error.localizedDescription)")
     }
   }
 
@@ -65,7 +66,11 @@ struct Spool: Sendable {
     }
     let descriptor = try opened()
     defer { close(descriptor) }
-    guard fsync(descriptor) == 0 else { throw refusal(errno) }
+    guard fsync(descriptor) == 0 else {
+      let code = errno
+      unlink(path)
+      throw refusal(code)
+    }
     return path
   }
 

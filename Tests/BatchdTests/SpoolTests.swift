@@ -41,7 +41,7 @@ import Testing
     let first = try await site.enqueue("--id", "b1", "A")
     #expect(first.status == 0 && first.output == "b1\n", "\(first.complaint)")
     #expect(first.complaint.contains("1 batch is kept in \(site.folder)/"))
-    #expect(first.complaint.contains("known was not checked"))
+    #expect(first.complaint.contains("not checked: whether ids and pipelines are known"))
     let raw = #"{"id":"b2"}"# + "\n\n" + #" {"operation":"o", "payload":1e0}"#
     let second = try await site.enqueue("--raw", "--json", input: raw)
     let report = try JSON(parsing: second.output.utf8)
@@ -69,6 +69,9 @@ import Testing
   @Test func deliveryWaitsForRedisAndCtrlCKeepsTheRest() async throws {
     let site = try await Site()
     site.harness.redis.kill()
+    // With nothing to deliver there is nothing to wait for.
+    let idle = try await site.enqueue()
+    #expect(idle.output == "delivered 0 batches from \(site.folder)\n")
     for id in ["b1", "b2"] { #expect(try await site.enqueue("--id", id).status == 0) }
     let stopped = try site.harness.start(["enqueue", "--spool", site.folder])
     let waiting = try site.harness.start(["enqueue", "--spool", site.folder, "--json"])
@@ -82,8 +85,6 @@ import Testing
     let outcome = try await waiting.outcome()
     #expect(outcome.status == 0 && outcome.output == #"{"bad":[],"delivered":2}"# + "\n")
     #expect(try await site.ids() == ["b1", "b2"])
-    let idle = try await site.enqueue()
-    #expect(idle.output == "delivered 0 batches from \(site.folder)\n")
   }
 
   /// A crash between the push and the removal leaves the file: what it holds comes twice, and runs once.
