@@ -39,7 +39,11 @@ struct StepIn: Sendable {
         do { try await each(ids, control, &report) } catch { failure = error }
       }
       try show(report)
-      if let failure { throw failure }
+      if let failure {
+        Terminal.complain(
+          "of up to \(Self.step) more nobody knows; the same command again goes on")
+        throw failure
+      }
       return try Self.status(of: report)
     }
     guard status == 0 else { throw ExitCode(status) }

@@ -109,7 +109,7 @@ struct StepReport: Encodable, Sendable {
   /// What was done, in one line.
   var outcome: String {
     var parts = done.sorted { $0.key < $1.key }.map { "\($0.key) \(Wording.count($0.value))" }
-    if parts.isEmpty { parts = ["nothing was done"] }
+    if parts.isEmpty { parts = ["none"] }
     let total = " of \(Wording.count(matched, "batch", "batches"))"
     let refusals = refused.sorted { $0.key < $1.key }.map {
       "\(Wording.count($0.value)) \($0.key == "CHANGED" ? "changed meanwhile" : "refused (\($0.key))")"
