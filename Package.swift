@@ -15,6 +15,8 @@ let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummi
 let lifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
+let metricsTestKit = Target.Dependency.product(name: "MetricsTestKit", package: "swift-metrics")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
@@ -38,6 +40,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.29.0"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.0.0"),
@@ -70,7 +73,8 @@ let package = Package(
     .target(
       name: "Worker",
       dependencies: [
-        "Redis", "Queue", "Coordination", "Stores", "Pipeline", lifecycle, logging, unixSignals,
+        "Redis", "Queue", "Coordination", "Stores", "Pipeline", lifecycle, logging, metrics,
+        unixSignals,
       ]),
     // Floor 4
     .target(
@@ -140,7 +144,7 @@ let package = Package(
       name: "WorkerTests",
       dependencies: [
         "Worker", "Stages", "Queue", "Redis", "Stores", "Pipeline", "TestSupport", lifecycle,
-        logging,
+        logging, metrics, metricsTestKit,
       ]),
   ],
   swiftLanguageModes: [.v6]

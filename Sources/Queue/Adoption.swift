@@ -33,6 +33,7 @@ public final class Adoption: Sendable {
     var clock: RedisClock?
     var adopted = ContinuousClock.now
     var registration: (arguments: [RedisArgument], epoch: Int)?
+    var registrations = 0
     var onNewEpoch: @Sendable () -> Void = {}
   }
 
@@ -72,8 +73,14 @@ public final class Adoption: Sendable {
 
   /// Notes that this worker registered so in `epoch`.
   func noteRegistration(_ arguments: [RedisArgument], in epoch: Int) {
-    state.withLock { $0.registration = (arguments, epoch) }
+    state.withLock { state in
+      state.registration = (arguments, epoch)
+      state.registrations += 1
+    }
   }
+
+  /// How often this worker has registered. After each time Redis may have forgotten what the worker told it before.
+  public var registrations: Int { state.withLock { $0.registrations } }
 
   /// Has the worker register again before its next call.
   /// - Returns: false when it never did.

@@ -26,9 +26,9 @@ extension Queue {
       let batches = EndedBatch.read(fields, errors: parts[2].textPairs)
       if batches.isEmpty {
         // Only a hand can have written it: kept, it would come back every minute.
-        logger.error(
-          "dropping an entry of \(keys.ended) that is no ended run", metadata: ["entry": "\(value)"]
-        )
+        logger.warning(
+          "dropping an entry of the outbox that is no ended run",
+          metadata: ["key": "\(keys.ended)", "entry": "\("\(value)".limited(to: 1_000))"])
         _ = try await call("archive", [0, 0, 1] + name, now: now)
       } else {
         ended.append(Ended(name: name, batches: batches))

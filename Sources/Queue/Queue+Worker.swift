@@ -114,22 +114,28 @@ extension Queue {
   }
 
   /// Renews `leases` and says that the worker lives.
+  /// - Parameter counters: fields of the worker's hash; asked for anew for each attempt, for it may have to register again
+  ///   before.
   /// - Throws: `QueueError` with `.twin` when another process beats under this name.
   public func renew(
-    _ leases: [Lease], boot: String, lists: [StageList], counters: [(String, Int)],
+    _ leases: [Lease], boot: String, lists: [StageList],
+    counters: @autoclosure () -> [(field: String, value: String)],
     leaseMilliseconds: Int, now: Int? = nil
   ) async throws -> Beat {
-    var arguments: [RedisArgument] = [
+    var leading: [RedisArgument] = [
       .text(worker), .text(boot), .integer(leaseMilliseconds), .integer(leases.count),
       .integer(leases.count),
     ]
-    for lease in leases { arguments += [.text(lease.batch), .text(lease.fence.description)] }
-    arguments.append(.integer(lists.count))
-    for list in lists { arguments.append(.text(list.description)) }
-    arguments.append(.integer(counters.count))
-    for (name, value) in counters { arguments += [.text(name), .integer(value)] }
+    for lease in leases { leading += [.text(lease.batch), .text(lease.fence.description)] }
+    leading.append(.integer(lists.count))
+    for list in lists { leading.append(.text(list.description)) }
+    func arguments() -> [RedisArgument] {
+      let counters = counters()
+      return leading + [.integer(counters.count)]
+        + counters.flatMap { [.text($0.field), .text($0.value)] }
+    }
     let sent = ContinuousClock.now
-    let reply = try await call("renew", arguments, now: now)
+    let reply = try await call("renew", arguments(), now: now)
     guard let parts = reply.array, parts.count == 8, let time = parts[0].integer,
       let deadline = parts[1].integer, let outbox = parts[2].integer,
       let states = parts[4].array, states.count == leases.count,

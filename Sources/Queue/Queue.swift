@@ -153,7 +153,7 @@ public struct Queue: Sendable {
     }
     if let clock, let now = adoption.clock, abs(now.now - clock.now) > 1_000 {
       logger.warning(
-        "Redis's clock jumped", metadata: ["by_ms": "\(now.now - clock.now)"])
+        "Redis's clock jumped", metadata: ["by_ms": .stringConvertible(now.now - clock.now)])
     }
   }
 }

@@ -28,6 +28,12 @@ public struct WorkerStatus: Sendable, Hashable, Encodable {
   public var serves: [String]
   /// What it counted since its start: `finished`, `failed`, `retried`, …
   public var counters: [String: Int]
+  /// What it measured since its start. For `Control.metrics`; no part of the JSON.
+  public var series: [MetricSeries] = []
+
+  private enum CodingKeys: CodingKey {
+    case name, state, host, pid, version, slots, running, beatAt, startedAt, serves, counters
+  }
 
   /// The pipelines that it serves with their stages in order, such as `setup,extraction`.
   public var pipelines: [String: String] {
@@ -105,7 +111,10 @@ extension Control {
       version: fields["version"] ?? "", slots: fields.count("slots"),
       running: fields.count("running"), beatAt: beatAt, startedAt: fields.text("started_at"),
       serves: (fields["pipelines"] ?? "").split(separator: " ").map(String.init),
-      counters: fields.filter { !described.contains($0.key) }.compactMapValues { Int($0) })
+      counters: fields.filter { !described.contains($0.key) && !$0.key.contains("{") }
+        .compactMapValues { Int($0) },
+      series: fields.sorted { $0.key < $1.key }
+        .compactMap { MetricSeries(field: $0.key, value: $0.value) })
   }
 
   /// A batch that a worker holds.

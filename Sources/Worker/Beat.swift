@@ -54,9 +54,11 @@ struct Beat: Sendable {
     let sent = ContinuousClock.now
     let beat = try await watchdog.waitingForRedis {
       try await queue.renew(
-        leases.map(\.lease), boot: boot, lists: state.lists, counters: state.counters,
+        leases.map(\.lease), boot: boot, lists: state.lists,
+        counters: state.metrics.fields(registrations: queue.adoption.registrations),
         leaseMilliseconds: configuration.leaseMilliseconds)
     }
+    state.metrics.noteAnswer()
     for (held, leaseState) in zip(leases, beat.leases) {
       switch leaseState {
       case .held: held.renewed(sent: sent)

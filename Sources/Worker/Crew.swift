@@ -168,7 +168,7 @@ struct Crew: Sendable {
   private func drain() {
     state.beginDrain()
     systemd.notify("STOPPING=1", "STATUS=draining")
-    logger.info("draining", metadata: ["running": "\(state.leases.count)"])
+    logger.info("draining", metadata: ["running": .stringConvertible(state.leases.count)])
     for held in state.leases {
       if definitions[held.list]?.onDrain != .finish { held.cancel(.draining) }
     }

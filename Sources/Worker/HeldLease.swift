@@ -29,14 +29,18 @@ final class HeldLease: Sendable {
 
   let lease: Lease
   let list: StageList
+  let metrics: StageMetrics
   private let span: Duration
   private let state: Mutex<State>
 
   /// - Parameter sent: the moment before the claim was sent. The local deadline counts from there, less a tenth of
   ///   the lease: the worker must have stopped before Redis lets another one begin.
-  init(_ claim: Claim, sent: ContinuousClock.Instant, leaseMilliseconds: Int) {
+  init(
+    _ claim: Claim, sent: ContinuousClock.Instant, leaseMilliseconds: Int, metrics: StageMetrics
+  ) {
     lease = claim.lease
     list = claim.list
+    self.metrics = metrics
     span = .milliseconds(leaseMilliseconds - leaseMilliseconds / 10)
     state = Mutex(State(isAlone: claim.isAlone, deadline: sent + span))
   }

@@ -93,8 +93,8 @@ struct Intake: Sendable {
     let rejected = try await admission.filter { $0 == .rejected }.count
     if rejected > 0 {
       logger.warning(
-        "entries were rejected; see LRANGE \(queue.keys.rejected) 0 -1",
-        metadata: ["count": "\(rejected)"])
+        "entries were rejected; batchd rejected shows them",
+        metadata: ["count": .stringConvertible(rejected)])
     }
     return try await next
   }

@@ -1,4 +1,5 @@
 internal import Coordination
+internal import CoreMetrics
 internal import Logging
 internal import Pipeline
 internal import Queue
@@ -45,16 +46,21 @@ final class JobRunner: Sendable {
     var current: Assignment? = assignment
     while let assignment = current {
       let claim = assignment.claim
-      guard let definition = definitions[claim.list] else { break }
+      guard let definition = definitions[claim.list],
+        let metrics = state.metrics.stages[claim.list]
+      else { break }
       let held = HeldLease(
-        claim, sent: assignment.sent, leaseMilliseconds: configuration.leaseMilliseconds)
+        claim, sent: assignment.sent, leaseMilliseconds: configuration.leaseMilliseconds,
+        metrics: metrics)
       state.insert(held)
       // What arrives after the drain has begun was not there to be told.
       if state.isDraining, definition.onDrain != .finish { held.cancel(.draining) }
+      let watch = Stopwatch()
       guard let verdict = await attempt(claim, work, definition, held, task) else {
         state.abandon(claim.list, -1)
         return free(held)
       }
+      metrics.time.recordNanoseconds(watch.nanoseconds)
       current = await settle(verdict, claim, definition, held)
       state.remove(held)
       free(held)
@@ -69,7 +75,8 @@ final class JobRunner: Sendable {
 
   /// Settles for a handler that does not stop, however long it goes on: nothing shall wait for it.
   private func giveUp(_ claim: Claim, _ definition: StageDefinition, _ held: HeldLease) {
-    log(claim, "a handler does not stop; its slot stays taken until it returns", "", [:])
+    logger.warning(
+      "a handler does not stop; its slot stays taken until it returns", metadata: claim.metadata)
     state.abandon(claim.list, 1)
     Task {
       _ = await settle(
@@ -177,19 +184,19 @@ final class JobRunner: Sendable {
       switch verdict {
       case .finished(let output): return try await finish(claim, output, held)
       case .retry(let text, let delay):
-        try await retry(claim, definition, text, after: delay)
-      case .permanent(let text): try await end(claim, text)
+        try await retry(claim, definition, held, text, after: delay)
+      case .permanent(let text): try await end(claim, held, text)
       case .snooze(let text, let delay):
-        state.count(.snoozed)
+        count(.snoozed, claim, held, reason: text)
         try await shielded { [queue] in
           try await queue.snooze(claim.lease, delayMilliseconds: delay, reason: text)
         }
         state.planTick(at: .now + .milliseconds(delay))
       case .handBack:
-        state.count(.handedBack)
+        count(.handedBack, claim, held)
         try await shielded { [queue] in try await queue.handBack([claim.lease]) }
       case .gone:
-        state.count(.lost)
+        count(held.reason == .cancelled ? .cancelled : .lost, claim, held)
         // After a local deadline Redis may not have noticed yet, and would call it a crash. The fence decides.
         if held.reason == .lost {
           try await shielded { [queue] in try await queue.handBack([claim.lease]) }
@@ -197,9 +204,9 @@ final class JobRunner: Sendable {
       }
     } catch {
       // The lease expires and the stage runs again: at-least-once.
-      logger.error(
+      logger.warning(
         "cannot settle; the batch runs again when its lease expires",
-        metadata: ["batch": "\(claim.lease.batch)", "error": "\(error)"])
+        metadata: claim.metadata.with("error", "\(error)"))
     }
     return nil
   }
@@ -212,11 +219,11 @@ final class JobRunner: Sendable {
       do {
         kept = try await queue.keep(output, under: claim.lease)
       } catch let error as QueueError where error.code == .output {
-        try await end(claim, Self.words(of: error))
+        try await end(claim, held, Self.words(of: error))
         return nil
       }
       if kept == nil {
-        state.count(.lost)
+        count(.lost, claim, held)
         return nil
       }
     }
@@ -233,17 +240,20 @@ final class JobRunner: Sendable {
     }
     if case .full = answer {
       if let following, hasSlot { state.giveSlots(following, 1) }
-      try await end(claim, Self.full)
+      try await end(claim, held, Self.full)
       return nil
     }
-    state.count(.finished)
+    if case .lost = answer {
+      count(.lost, claim, held)
+    } else {
+      count(.finished, claim, held)
+    }
     if case .next(let next) = answer, next.list == following {
       return Assignment(claim: next, sent: sent)
     }
     if let following, hasSlot { state.giveSlots(following, 1) }
     switch answer {
     case .ended: state.outbox.send()
-    case .lost: state.count(.lost)
     case .next(let next):
       // Admitted through other stages than this worker was given: the next one is for who serves it.
       try await shielded { [queue] in try await queue.handBack([next.lease]) }
@@ -261,38 +271,43 @@ final class JobRunner: Sendable {
     "the batch's outputs are too large together; make smaller batches or outputs, or raise limits.batch_output_bytes"
 
   private func retry(
-    _ claim: Claim, _ definition: StageDefinition, _ text: String, after delay: Int?
+    _ claim: Claim, _ definition: StageDefinition, _ held: HeldLease, _ text: String,
+    after delay: Int?
   ) async throws {
     switch definition.retry.decide(attempt: claim.attempt, retryAfterMilliseconds: delay) {
     case .retry(let milliseconds):
-      state.count(.retried)
-      log(claim, "attempt failed; trying again", text, ["in_ms": "\(milliseconds)"])
+      count(.retried, claim, held)
+      logger.notice(
+        "attempt failed; trying again",
+        metadata: claim.metadata.with("error", "\(text)")
+          .with("in_ms", .stringConvertible(milliseconds)))
       _ = try await shielded { [queue] in
         try await queue.fail(claim.lease, delayMilliseconds: milliseconds, error: text)
       }
       state.planTick(at: .now + .milliseconds(milliseconds))
     case .giveUp:
-      try await end(claim, "\(text) (attempt \(claim.attempt), no retries left)")
+      try await end(claim, held, "\(text) (attempt \(claim.attempt), no retries left)")
     }
   }
 
-  private func end(_ claim: Claim, _ text: String) async throws {
-    state.count(.failed)
-    log(claim, "batch failed", text, [:])
+  /// Whoever writes the end into the history tells of it as a warning.
+  private func end(_ claim: Claim, _ held: HeldLease, _ text: String) async throws {
+    count(.failed, claim, held)
+    logger.notice(
+      "attempt failed; the batch fails", metadata: claim.metadata.with("error", "\(text)"))
     _ = try await shielded { [queue] in
       try await queue.fail(claim.lease, delayMilliseconds: nil, error: text)
     }
     state.outbox.send()
   }
 
-  private func log(
-    _ claim: Claim, _ message: Logger.Message, _ error: String, _ extra: Logger.Metadata
+  private func count(
+    _ outcome: StageMetrics.Outcome, _ claim: Claim, _ held: HeldLease, reason: String? = nil
   ) {
-    var metadata: Logger.Metadata = [
-      "batch": "\(claim.lease.batch)", "stage": "\(claim.list)", "attempt": "\(claim.attempt)",
-      "error": "\(error)",
-    ]
-    metadata.merge(extra) { $1 }
-    logger.warning(message, metadata: metadata)
+    held.metrics.count(outcome)
+    logger.debug(
+      "attempt ended",
+      metadata: claim.metadata.with("outcome", "\(outcome.name)")
+        .with("reason", reason.map { "\($0)" }))
   }
 }

@@ -1,4 +1,5 @@
 internal import Logging
+internal import Pipeline
 internal import Queue
 internal import Stores
 
@@ -44,14 +45,28 @@ struct Outbox: Sendable {
   private func writeSome() async throws -> Bool {
     let ended = try await queue.outbox(count: Self.runCount)
     guard !ended.isEmpty else { return false }
+    let batches = ended.flatMap(\.batches)
     do {
-      try await store.record(ended.flatMap(\.batches))
+      try await store.record(batches)
     } catch let error as StoreError {
       // What this worker took stays pending in the stream: it is given it again at the next beat, another one after a minute.
       logger.error("cannot write the history; trying again", metadata: ["error": "\(error)"])
       return false
     }
     try await queue.archive(ended)
+    state.metrics.count(batches)
+    for batch in batches { report(batch) }
     return true
+  }
+
+  /// The one line of each end, whoever decided it.
+  private func report(_ batch: EndedBatch) {
+    switch batch.status {
+    case "completed": logger.debug("batch completed", metadata: batch.metadata)
+    case "completed_with_errors":
+      logger.notice("batch completed with errors", metadata: batch.metadata)
+    case "cancelled": logger.info("batch cancelled", metadata: batch.metadata)
+    default: logger.warning("batch failed", metadata: batch.metadata)
+    }
   }
 }

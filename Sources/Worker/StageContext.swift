@@ -1,4 +1,5 @@
 internal import Coordination
+internal import CoreMetrics
 public import Logging
 public import Pipeline
 internal import Queue
@@ -15,12 +16,10 @@ public struct StageContext: Sendable {
   private var queue: Queue { runner.queue }
   private var configuration: WorkerConfiguration { runner.configuration }
 
-  /// Names batch, stage and account in each of its lines.
+  /// Names batch, pipeline, stage, attempt and account in each of its lines.
   public var logger: Logger {
     var logger = runner.logger
-    logger[metadataKey: "batch"] = "\(claim.lease.batch)"
-    logger[metadataKey: "stage"] = "\(claim.list)"
-    if let account = claim.account { logger[metadataKey: "account"] = "\(account)" }
+    for (name, value) in claim.metadata { logger[metadataKey: name] = value }
     return logger
   }
 
@@ -106,11 +105,19 @@ public struct StageContext: Sendable {
     switch state {
     case .held:
       held.renewed(sent: sent)
+      count(results)
       if !results.isEmpty || !children.isEmpty { runner.noteProgress(under: held) }
     case .lost, .cancelled:
       held.cancel(state == .lost ? .lost : .cancelled)
       throw CancellationError()
     }
+  }
+
+  private func count(_ results: [String: ItemResult]) {
+    guard !results.isEmpty else { return }
+    let done = results.values.count { if case .done = $0 { true } else { false } }
+    if done > 0 { held.metrics.itemsDone.increment(by: done) }
+    if done < results.count { held.metrics.itemsFailed.increment(by: results.count - done) }
   }
 
   private func bounded(_ results: [String: ItemResult]) -> [String: ItemResult] {
@@ -124,14 +131,18 @@ public struct StageContext: Sendable {
   ///   or Redis too slow for it: neither is the batch's fault.
   public func take(gate name: String, intervalMilliseconds: Int) async throws {
     let passage: Gate.Passage
+    let watch = Stopwatch()
     do {
       passage = try await gate(name, intervalMilliseconds: intervalMilliseconds).pass()
     } catch let error as RedisError where error.code == .deadlineExceeded {
       throw StageError.snooze(error.message, milliseconds: 1_000)
     }
     switch passage {
-    case .open: try held.require()
+    case .open:
+      held.metrics.gateTime.recordNanoseconds(watch.nanoseconds)
+      try held.require()
     case .closed(let milliseconds):
+      held.metrics.gateRefusals.increment()
       throw StageError.snooze("gate \(name) is closed", milliseconds: milliseconds)
     case .lost:
       held.cancel(.lost)

@@ -111,7 +111,7 @@ struct StageFetcher: Sendable {
     let refused = (error as? RedisError)?.code == .server || error is QueueError
     if refused {
       logger.error(
-        "fetching stops until the next beat", metadata: ["list": "\(list)", "error": "\(error)"])
+        "fetching stops until the next beat", metadata: list.metadata.with("error", "\(error)"))
       // Slots that come free send the same signal, this loop's own among them; only a beat is news of Redis.
       let beats = state.beats
       while state.beats == beats, !Task.isCancelled { await signal?.wait() }

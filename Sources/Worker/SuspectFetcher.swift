@@ -29,13 +29,12 @@ struct SuspectFetcher: Sendable {
           list, from: .suspects, count: 1, leaseMilliseconds: configuration.leaseMilliseconds)
       }
       guard case .batches(let claims) = answer, let claim = claims.first else { return false }
-      logger.warning(
-        "running a batch alone after a crash",
-        metadata: ["batch": "\(claim.lease.batch)", "stage": "\(list)"])
+      logger.warning("running a batch alone after a crash", metadata: claim.metadata)
       submit(Assignment(claim: claim, sent: sent))
       return true
     } catch {
-      logger.error("cannot claim a suspect", metadata: ["list": "\(list)", "error": "\(error)"])
+      logger.error(
+        "cannot claim a suspect", metadata: list.metadata.with("error", "\(error)"))
       return false
     }
   }

@@ -70,7 +70,7 @@ public struct Worker: Service, CustomStringConvertible {
         let recovered = try await queue.recover(maxCrashes: configuration.maxCrashes)
         logger.info(
           "worker started",
-          metadata: ["worker": "\(configuration.name)", "recovered": "\(recovered)"])
+          metadata: ["worker": "\(configuration.name)", "recovered": .stringConvertible(recovered)])
         return recovered
       }
     } catch is CancellationError where Task.isShuttingDownGracefully {
@@ -111,7 +111,7 @@ public struct Worker: Service, CustomStringConvertible {
         if heard == nil {
           logger.warning(
             "another worker of this name was heard a moment ago; waiting whether it lives",
-            metadata: ["worker": "\(configuration.name)", "other": "\(error)"])
+            metadata: ["worker": "\(configuration.name)", "error": "\(error)"])
         }
         heard = beat ?? heard
         try await Task.sleep(for: .seconds(1))

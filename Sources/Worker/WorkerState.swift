@@ -22,17 +22,10 @@ final class WorkerState: Sendable {
     var wantsBeat = false
     var beats = 0
     var hasReconnected = false
-    var counters: [Counter: Int] = [:]
-  }
-
-  /// What a worker counts since its start; published with each beat.
-  enum Counter: String, CaseIterable {
-    case finished, failed, retried, snoozed
-    case handedBack = "handed_back"
-    case lost
   }
 
   let lists: [StageList]
+  let metrics: WorkerMetrics
   /// One for each list's fetcher; a slot came free, a pause may have ended.
   let fetch: [StageList: Signal]
   /// One for each list's second lane: the first one's claim was answered in full.
@@ -49,6 +42,7 @@ final class WorkerState: Sendable {
     lists = slots.keys.sorted { $0.description < $1.description }
     fetch = slots.mapValues { _ in Signal() }
     assist = slots.mapValues { _ in Signal() }
+    metrics = WorkerMetrics(lists)
     state = Mutex(State(free: slots))
   }
 
@@ -233,12 +227,4 @@ final class WorkerState: Sendable {
   var isDraining: Bool { state.withLock { $0.isDraining } }
 
   func beginDrain() { state.withLock { $0.isDraining = true } }
-
-  func count(_ counter: Counter) { state.withLock { $0.counters[counter, default: 0] += 1 } }
-
-  var counters: [(String, Int)] {
-    state.withLock { state in
-      Counter.allCases.map { ($0.rawValue, state.counters[$0, default: 0]) }
-    }
-  }
 }

@@ -30,7 +30,7 @@ struct Batchd: AsyncParsableCommand {
         subcommands: [
           EnqueueCommand.self, RefreshCommand.self, ImportCommand.self, WatchCommand.self,
           StatusCommand.self, ExplainCommand.self, FailedCommand.self, WorkersCommand.self,
-          HistoryCommand.self,
+          HistoryCommand.self, MetricsCommand.self,
         ]),
       CommandGroup(
         name: "Write a stage", subcommands: [TryCommand.self, GateCommand.self]),

@@ -94,7 +94,7 @@ struct HostileBench {
   /// What a worker does at each beat.
   func beat() async throws {
     _ = try await bench.queue.renew(
-      [], boot: "1", lists: [QueueBench.list], counters: [("finished", 1)],
+      [], boot: "1", lists: [QueueBench.list], counters: [("finished", "1")],
       leaseMilliseconds: QueueBench.lease, now: now)
   }
 

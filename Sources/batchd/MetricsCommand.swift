@@ -1,0 +1,55 @@
+internal import ArgumentParser
+internal import Queue
+internal import Redis
+
+/// `batchd metrics`
+struct MetricsCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "metrics",
+    abstract: "Print the metrics of the whole fleet for Prometheus.",
+    discussion: """
+      In the text format 0.0.4, from Redis alone: what waits, since when, how batches ended, and \
+      what each worker measured until its last beat. One place is enough for all workers.
+
+        batchd metrics
+        batchd metrics --json | jq '.families[].name'
+
+      For Prometheus: node_exporter's textfile collector, with a line of cron …
+
+        * * * * * batchd batchd metrics >/var/lib/node_exporter/batchd.$$; \
+      mv /var/lib/node_exporter/batchd.$$ /var/lib/node_exporter/batchd.prom
+
+      … or a service that a timer starts (OnUnitActiveSec=15):
+
+        ExecStart=/bin/sh -c 'batchd metrics >$D/batchd.tmp; mv $D/batchd.tmp $D/batchd.prom'
+
+      Without Redis batchd_up is 0, and nothing else is there.
+
+      Exit codes: 0 printed, 69 without Redis.
+      """)
+
+  @OptionGroup var common: CommonOptions
+
+  private struct Answer: Encodable {
+    let families: [MetricFamily]
+  }
+
+  func run() async throws {
+    let configuration = try common.configuration()
+    do {
+      try show(try await common.connect(configuration).metrics())
+    } catch let error as RedisError where error.code != .configuration {
+      try show(Control.metricsWithoutRedis())
+      throw error
+    }
+  }
+
+  private func show(_ families: [MetricFamily]) throws {
+    if common.json {
+      print(try CommonOptions.json(Answer(families: families)))
+    } else {
+      // Each line has its end already.
+      print(MetricFamily.text(families), terminator: "")
+    }
+  }
+}
