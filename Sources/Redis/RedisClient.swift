@@ -138,7 +138,8 @@ public final class RedisClient: Sendable {
   private func report(_ reason: String) {
     // Once per reason: a Redis that is away for a night is one line, not thousands.
     if shared.lose(reason: reason) {
-      logger.warning("no connection to Redis: \(reason)", metadata: address)
+      logger.warning(
+        "no connection to Redis", metadata: address.merging(["error": "\(reason)"]) { $1 })
     }
   }
 

@@ -226,8 +226,9 @@ private struct ErrorLines: LogHandler {
   }
 
   func log(event: LogEvent) {
-    lines.text.withLock { $0 += "\(event.message)\n" }
-    if shows { show("err    \(event.message)") }
+    let text = event.metadata?["text"].map { "\($0)" } ?? "\(event.message)"
+    lines.text.withLock { $0 += "\(text)\n" }
+    if shows { show("err    \(text)") }
   }
 }
 

@@ -39,15 +39,33 @@ struct WorkCommand: AsyncParsableCommand {
     })
   var logLevel = Logger.Level.info
 
+  @Option(
+    help: ArgumentHelp(
+      "The form of the log on standard error, one event a line: text or json.",
+      discussion: "Under systemd each line begins with its priority for the journal."))
+  var logFormat = LogFormat.text
+
   func run() async throws {
-    let configuration = try Configuration(file: config, instance: instance)
-    LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+    let reader = LineLogHandler.Reader.current()
+    LoggingSystem.bootstrap { [logFormat] _ in LineLogHandler(logFormat, for: reader) }
     var logger = Logger(label: "batchd")
     logger.logLevel = logLevel
-    let tokens = AccountTokens(configuration.accounts)
-    for account in tokens.problems.keys.sorted() {
-      logger.warning("\(tokens.reason(for: account))")
+    do {
+      try await work(logger)
+    } catch {
+      // Who reads the log by a program finds its end there; a person has it in the command's own words.
+      guard logFormat == .json || reader == .journal, let failure = CommandError(error) else {
+        throw error
+      }
+      logger.error("the worker ends", metadata: ["error": "\(failure.message)"])
+      throw ExitCode(failure.code.rawValue)
     }
+  }
+
+  private func work(_ logger: Logger) async throws {
+    let configuration = try Configuration(file: config, instance: instance)
+    let tokens = AccountTokens(configuration.accounts)
+    tokens.report(to: logger)
     let reloadable = ReloadableTokens(tokens)
     let wiring = try await Wiring(
       configuration, file: URL(fileURLWithPath: config).standardizedFileURL.path,
@@ -87,13 +105,22 @@ private struct ReloadService: Service {
         let fresh = AccountTokens(try Configuration(file: file, instance: instance).accounts)
         tokens.replace(with: fresh)
         logger.notice("read the accounts again", metadata: ["accounts": "\(fresh)"])
-        for account in fresh.problems.keys.sorted() {
-          logger.warning("\(fresh.reason(for: account))")
-        }
+        fresh.report(to: logger)
       } catch {
         logger.error(
           "the configuration is wrong; the accounts stay", metadata: ["error": "\(error)"])
       }
+    }
+  }
+}
+
+extension AccountTokens {
+  /// A line for each account whose batches this worker has to leave for later.
+  fileprivate func report(to logger: Logger) {
+    for account in problems.keys.sorted() {
+      logger.warning(
+        "an account's token cannot be used",
+        metadata: ["account": "\(account)", "error": "\(reason(for: account))"])
     }
   }
 }

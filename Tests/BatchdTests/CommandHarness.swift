@@ -34,10 +34,12 @@ final class CommandHarness: Sendable {
   }
 
   /// Starts `batchd`, told of this Redis by the arguments alone.
+  /// - Parameter isJournal: whether it is told that systemd's journal reads its standard error.
   func command(
-    _ arguments: [String], environment: [String: String] = [:]
+    _ arguments: [String], environment: [String: String] = [:], isJournal: Bool = false
   ) throws -> RunningCommand {
-    try RunningCommand(arguments, input: "", folder: redis.folder, environment: environment)
+    try RunningCommand(
+      arguments, input: "", folder: redis.folder, environment: environment, isJournal: isJournal)
   }
 
   /// Starts `batchd` on this Redis.
@@ -110,7 +112,8 @@ final class RunningCommand: @unchecked Sendable {
 
   /// - Parameter environment: beside the test's own.
   init(
-    _ arguments: [String], input: String, folder: String, environment: [String: String] = [:]
+    _ arguments: [String], input: String, folder: String, environment: [String: String] = [:],
+    isJournal: Bool = false
   ) throws {
     base = "\(folder)/command-\(UUID().uuidString)"
     for (suffix, text) in [("in", input), ("out", ""), ("err", "")] {
@@ -119,6 +122,12 @@ final class RunningCommand: @unchecked Sendable {
     process.executableURL = Self.binary
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    if isJournal {
+      let file = try FileManager.default.attributesOfItem(atPath: "\(base).err")
+      let device = file[.systemNumber] as? Int ?? 0
+      let node = file[.systemFileNumber] as? Int ?? 0
+      process.environment?["JOURNAL_STREAM"] = "\(device):\(node)"
+    }
     process.standardInput = FileHandle(forReadingAtPath: "\(base).in")
     process.standardOutput = FileHandle(forWritingAtPath: "\(base).out")
     process.standardError = FileHandle(forWritingAtPath: "\(base).err")
@@ -135,6 +144,7 @@ final class RunningCommand: @unchecked Sendable {
 
   /// What it has written so far.
   var output: String { get throws { try text("out") } }
+  var complaint: String { get throws { try text("err") } }
 
   /// What it has written to standard error so far.
   var complaint: String { get throws { try text("err") } }

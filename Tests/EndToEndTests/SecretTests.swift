@@ -12,7 +12,9 @@ extension ProcessTests {
       settings.simulator.faults = 0.2
       settings.redisArguments = ["--rdbcompression", "no"]
       try await Site.with(settings) { site in
-        let worker = try site.worker("1", "--log-level", "trace")
+        let workers = try ["text", "json"].map {
+          try site.worker($0, "--log-level", "trace", "--log-format", $0)
+        }
         for account in site.world.accounts {
           try await site.enqueue(
             "\(account.name)-1", account: account.name, items: account.jobs.map(\.uuid))
@@ -25,12 +27,13 @@ extension ProcessTests {
         await eventually("a request without a service has failed") {
           try await site.hash("batch:late")["error"] != nil
         }
-        let command = try Data(contentsOf: URL(filePath: "/proc/\(worker.pid)/cmdline"))
-        worker.send(SIGTERM)
-        _ = await worker.exitStatus()
+        let command = try Data(contentsOf: URL(filePath: "/proc/\(workers[0].pid)/cmdline"))
+        for worker in workers { worker.send(SIGTERM) }
+        for worker in workers { _ = await worker.exitStatus() }
         _ = try await site.redis.cli("SAVE")
         let places = [
-          ("argv", command), ("log", Data(worker.output.utf8)),
+          ("argv", command), ("log", Data(workers[0].output.utf8)),
+          ("the log in JSON", Data(workers[1].output.utf8)),
           ("Redis", try Data(contentsOf: URL(filePath: "\(site.redis.folder)/dump.rdb"))),
           ("store", try Data(contentsOf: URL(filePath: site.storePath))),
         ]
@@ -42,8 +45,8 @@ extension ProcessTests {
           }
         }
         // What is searched is not compressed or empty: ordinary words of the run are found.
-        #expect(places[2].1.range(of: Data("late".utf8)) != nil)
-        #expect(places[3].1.range(of: Data(account.jobs[0].uuid.utf8)) != nil)
+        #expect(places[3].1.range(of: Data("late".utf8)) != nil)
+        #expect(places[4].1.range(of: Data(account.jobs[0].uuid.utf8)) != nil)
       }
     }
   }

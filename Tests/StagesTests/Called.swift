@@ -87,7 +87,10 @@ final class Recorder: Sendable {
       get { metadata[key] }
       set { metadata[key] = newValue }
     }
-    func log(event: LogEvent) { recorder.state.withLock { $0.append("\(event.message)") } }
+    func log(event: LogEvent) {
+      let line = event.metadata?["text"].map { "\($0)" } ?? "\(event.message)"
+      recorder.state.withLock { $0.append(line) }
+    }
   }
 }
 

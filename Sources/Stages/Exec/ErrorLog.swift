@@ -45,12 +45,12 @@ struct ErrorLog {
     guard left > 0, !line.isEmpty else { return }
     left -= max(line.count, Self.leastBytes)
     let text = String(decoding: line, as: UTF8.self).printable(Self.lineBytes)
-    logger.info("\(text)", metadata: ["from": "stderr"])
+    logger.info("the command wrote to its standard error", metadata: ["text": "\(text)"])
     line.removeAll(keepingCapacity: true)
     if left <= 0 {
       logger.info(
         "the command wrote more to its standard error; not logged",
-        metadata: ["limit_bytes": "\(Self.loggedBytes)"])
+        metadata: ["limit_bytes": .stringConvertible(Self.loggedBytes)])
     }
   }
 }
