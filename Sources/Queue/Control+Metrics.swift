@@ -6,6 +6,7 @@ extension Control {
   private enum Bound {
     static let series = 2_000
     static let gates = 1_000
+    static let aliveMilliseconds = 30_000
     /// Ids that may be stale in front of the oldest batch of a list.
     static let oldest = 4
   }
@@ -24,7 +25,7 @@ extension Control {
   }
 
   private static func up(_ value: Int) -> MetricFamily {
-    one("batchd_up", "Whether Redis answered.", value)
+    one("batchd_up", "Whether Redis could be asked.", value)
   }
 
   private static func one(
@@ -49,7 +50,9 @@ extension Control {
       one(
         "batchd_outbox_entries", "Ended runs, or groups of them, that the store has not.",
         snapshot.outbox),
-      one("batchd_workers", "Workers that are alive.", snapshot.workers.count),
+      one(
+        "batchd_workers", "Workers that were heard within 30 s.",
+        snapshot.workers.count { snapshot.takenAt - $0.beatAt < Bound.aliveMilliseconds }),
     ]
     let paused = "batchd_paused"
     families.append(

@@ -100,7 +100,18 @@ import Worker
       }
       let json = try JSON(parsing: try await harness.run("metrics", "--json").output.utf8)
       let families = json.object?["families"]?.array ?? []
-      #expect(families.count == seen.kinds.count)
+      let named = Dictionary(
+        uniqueKeysWithValues: families.map { ($0.object?["name"]?.string ?? "", $0.object) })
+      #expect(Set(named.keys).isSuperset(of: seen.kinds.keys))
+      #expect(
+        named["new_seconds"]??["series"]
+          == .array([
+            .object([
+              "labels": .object(["worker": .string("w1")]), "sum": .number(1.5),
+              "count": .integer(2),
+              "buckets": .object(["0.5": .integer(1), "+Inf": .integer(2)]),
+            ])
+          ]))
       // A person's view of the same worker holds counts alone.
       let status = try await harness.run("status", "--json")
       #expect(!status.output.contains("{a=") && !status.output.contains("batchd_"))
