@@ -14,14 +14,16 @@ struct MetricsCommand: AsyncParsableCommand {
         batchd metrics
         batchd metrics --json | jq '.families[].name'
 
-      For Prometheus: node_exporter's textfile collector, with a line of cron …
+      For Prometheus: node_exporter's textfile collector and a script, which replaces the file as \
+      a whole:
 
-        * * * * * batchd batchd metrics >/var/lib/node_exporter/batchd.$$; \
-      mv /var/lib/node_exporter/batchd.$$ /var/lib/node_exporter/batchd.prom
+        #!/bin/sh
+        cd /var/lib/prometheus/node-exporter
+        batchd metrics >batchd.$$; mv batchd.$$ batchd.prom
 
-      … or a service that a timer starts (OnUnitActiveSec=15):
+      started by a line in /etc/cron.d, or by a systemd timer with OnCalendar=*:*:0/15:
 
-        ExecStart=/bin/sh -c 'batchd metrics >$D/batchd.tmp; mv $D/batchd.tmp $D/batchd.prom'
+        * * * * * root /usr/local/bin/batchd-metrics
 
       Without Redis batchd_up is 0, and nothing else is there.
 

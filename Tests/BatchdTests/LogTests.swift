@@ -83,7 +83,7 @@ import Testing
     #expect(outcome.status == 0)
     let lines = outcome.complaint.split(separator: "\n")
     #expect(lines.count { $0.contains("batch failed") } == 1)
-    #expect(lines.contains { $0.contains("two words") && $0.contains("the command wrote") })
+    #expect(lines.contains { $0.contains("two words") && $0.contains("stderr") })
     for line in lines {
       let priority = line.prefixMatch(of: /<([2-7])>/)
       #expect((priority != nil) == isJournal, "\(line)")

@@ -45,11 +45,11 @@ struct ErrorLog {
     guard left > 0, !line.isEmpty else { return }
     left -= max(line.count, Self.leastBytes)
     let text = String(decoding: line, as: UTF8.self).printable(Self.lineBytes)
-    logger.info("the command wrote to its standard error", metadata: ["text": "\(text)"])
+    logger.info("stderr", metadata: ["text": "\(text)"])
     line.removeAll(keepingCapacity: true)
     if left <= 0 {
       logger.info(
-        "the command wrote more to its standard error; not logged",
+        "stderr goes on; not logged",
         metadata: ["limit_bytes": .stringConvertible(Self.loggedBytes)])
     }
   }
