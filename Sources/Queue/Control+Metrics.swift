@@ -6,7 +6,6 @@ extension Control {
   private enum Bound {
     static let series = 2_000
     static let gates = 1_000
-    static let aliveMilliseconds = 30_000
     /// Ids that may be stale in front of the oldest batch of a list.
     static let oldest = 4
   }
@@ -52,7 +51,7 @@ extension Control {
         snapshot.outbox),
       one(
         "batchd_workers", "Workers that were heard within 30 s.",
-        snapshot.workers.count { snapshot.takenAt - $0.beatAt < Bound.aliveMilliseconds }),
+        snapshot.workers.count { $0.state == .alive }),
     ]
     let paused = "batchd_paused"
     families.append(
@@ -147,12 +146,14 @@ extension Control {
   }
 
   private static func workers(_ snapshot: Snapshot) -> [MetricFamily] {
+    // What one counted that left counts on for an hour; what it is said to do now would alarm somebody.
+    let present = snapshot.workers.filter { [.alive, .silent].contains($0.state) }
     func family(
       _ name: String, _ help: String, _ value: (WorkerStatus) -> MetricSeries.Value
     ) -> MetricFamily {
       MetricFamily(
         name, help, .gauge,
-        snapshot.workers.map { MetricSeries(name, ["worker": $0.name], value($0)) })
+        present.map { MetricSeries(name, ["worker": $0.name], value($0)) })
     }
     return [
       family("batchd_worker_slots", "Stage jobs that the worker can run at once.") {

@@ -144,7 +144,6 @@ final class RunningCommand: @unchecked Sendable {
 
   /// What it has written so far.
   var output: String { get throws { try text("out") } }
-  var complaint: String { get throws { try text("err") } }
 
   /// What it has written to standard error so far.
   var complaint: String { get throws { try text("err") } }
