@@ -22,7 +22,9 @@ struct ExplainCommand: AsyncParsableCommand {
       Exit status: 0, or 65 when Redis knows no such name.
       """)
 
-  @Argument(help: ArgumentHelp("A batch or an operation.", valueName: "id|operation:op"))
+  @Argument(
+    help: ArgumentHelp("A batch or an operation.", valueName: "id|operation:op"),
+    completion: Names.explained)
   var name: String
 
   @OptionGroup var common: CommonOptions

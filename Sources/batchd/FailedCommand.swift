@@ -16,13 +16,13 @@ struct FailedCommand: AsyncParsableCommand {
         batchd failed --operation nightly --json | jq -r '.[].id'
       """)
 
-  @Option(help: "Only of this account.")
+  @Option(help: "Only of this account.", completion: Names.accounts)
   var account: String?
 
-  @Option(help: "Only of this pipeline.")
+  @Option(help: "Only of this pipeline.", completion: Names.pipelines)
   var pipeline: String?
 
-  @Option(help: "Only of this operation.")
+  @Option(help: "Only of this operation.", completion: Names.operations)
   var operation: String?
 
   @Option(help: "At most so many, the newest.")

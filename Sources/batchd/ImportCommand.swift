@@ -41,7 +41,7 @@ struct ImportJobs: AsyncParsableCommand {
   @Argument(help: "One JSON object a line; - is standard input.", completion: .file())
   var file: String
 
-  @Option(help: "The account of all lines.")
+  @Option(help: "The account of all lines.", completion: Names.configuredAccounts)
   var account: String?
 
   @Option(help: "The member that names the account of a line.")

@@ -8,6 +8,10 @@ enum Names {
   static let pipelines = completion { try await $0.pipelines().keys.sorted() }
   static let accounts = completion { try await $0.accountNames() }
   static let watched = completion { try await $0.operationNames() + $0.liveNames() }
+  static let workers = completion { try await $0.workers().workers.map(\.name) }
+  static let explained = completion { control in
+    try await control.failedNames() + control.liveNames() + control.operationNames()
+  }
   static let paused = completion { try await $0.pausedNames() }
   static let pausable = completion { control in
     let pipelines = try await control.pipelines()
@@ -29,6 +33,8 @@ enum Names {
       pipeline.stages.keys.map { "\(name).\($0.rawValue)" }
     }
   }
+  static let configuredAccounts = completion { Array($0.accounts.keys) }
+  static let refreshed = completion { $0.refreshedPipelines }
   static let configuredGates = completion { Array($0.gates.keys) }
 
   /// For connecting and for each call: a person waits with a finger on the key.

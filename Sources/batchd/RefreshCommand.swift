@@ -29,13 +29,14 @@ struct RefreshCommand: AsyncParsableCommand {
     case store, api
   }
 
-  @Argument(help: "A pipeline whose setup is Workiz's.")
+  @Argument(help: "A pipeline whose setup is Workiz's.", completion: Names.refreshed)
   var pipeline: String
 
   @Flag(help: "Every account of the configuration.")
   var allAccounts = false
 
-  @Option(help: "Only this account; may be given more than once.")
+  @Option(
+    help: "Only this account; may be given more than once.", completion: Names.configuredAccounts)
   var account: [String] = []
 
   @Option(help: "Where jobs are listed: store (those fetched or imported before) or api.")
@@ -96,8 +97,7 @@ struct RefreshCommand: AsyncParsableCommand {
 
   /// - Throws: `CommandError` for what the configuration does not have.
   private func accounts(in configuration: Configuration) throws -> [String] {
-    let able = configuration.pipelines
-      .filter { $0.value.stages[.setup]?.handler == .workiz }.keys.sorted()
+    let able = configuration.refreshedPipelines
     guard able.contains(pipeline) else {
       throw CommandError(
         .configuration,
@@ -212,5 +212,12 @@ struct RefreshCommand: AsyncParsableCommand {
   private static func list(_ names: [String]) -> String {
     let shown = names.prefix(8).joined(separator: ", ")
     return names.count > 8 ? "\(shown) and \(names.count - 8) more" : shown
+  }
+}
+
+extension Configuration {
+  /// The pipelines whose setup lists an account's jobs.
+  var refreshedPipelines: [String] {
+    pipelines.filter { $0.value.stages[.setup]?.handler == .workiz }.keys.sorted()
   }
 }

@@ -17,7 +17,7 @@ struct WorkersCommand: AsyncParsableCommand {
         batchd workers --json | jq -r '.[] | select(.state != "alive") | .name'
       """)
 
-  @Argument(help: "Only this worker, with the batches that it holds.")
+  @Argument(help: "Only this worker, with the batches that it holds.", completion: Names.workers)
   var name: String?
 
   @OptionGroup var common: CommonOptions

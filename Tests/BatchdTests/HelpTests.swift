@@ -58,10 +58,9 @@ import Testing
 
   /// Values that no shell can know.
   private static let free: Set = [
-    "at", "attempt", "batch", "batches", "before", "delay", "error", "id", "inputs", "instance",
-    "item", "items", "limit", "ms", "n|time", "n|time|all", "payload", "prefix", "reason", "redis",
-    "since",
-    "size", "wait-ms", "workers",
+    "account-field", "at", "attempt", "batch", "batch-size", "batches", "before", "delay", "error",
+    "id", "inputs", "instance", "item", "items", "limit", "ms", "n|time", "n|time|all", "name-field",
+    "payload", "prefix", "reason", "redis", "since", "size", "token-field", "wait-ms", "workers",
   ]
 
   @Test func everyCommandTeaches() async throws {

@@ -86,7 +86,7 @@ import Worker
       #expect(answers?.compactMap { $0["batch"]?.string } == ["b1", "b2"])
       let mixed = try await harness.run("retry", "nosuch", "b3", "--from", "setup")
       #expect(mixed.status == 1 && mixed.output == "b3: retrying run 3 from setup\n")
-      #expect(mixed.complaint == "batchd: batch \"nosuch\" is not known\n")
+      #expect(mixed.complaint.hasPrefix("batchd: batch \"nosuch\" is not known: "))
     }
   }
 
@@ -147,7 +147,7 @@ import Worker
       #expect(again.status == 65 && again.complaint.hasPrefix("batchd: no batch fits"))
       let ended = try await harness.run("cancel", "b1", "b6")
       #expect(ended.status == 1 && ended.output == "b6: cancelling\n")
-      #expect(ended.complaint == "batchd: batch \"b1\" has ended: cancelled\n")
+      #expect(ended.complaint.hasPrefix("batchd: batch \"b1\" has ended: cancelled; "))
       let rest = try await harness.run("cancel", "operation:o", "--json")
       // b0, b7 and b8 live, and perhaps b6 until its worker has heard.
       let matched = try JSON(parsing: rest.output.utf8)["matched"]?.count
