@@ -173,6 +173,9 @@ extension Trouble {
 
   private static let command: [Trouble] = [
     Trouble(
+      .command, "NOBODY SERVES", "batches wait for a stage that no living worker has",
+      do: "start a worker whose configuration has it, or `batchd cancel` them"),
+    Trouble(
       .command, "cannot use … at …: ", "Redis is away, or not there, or asks for a password",
       do:
         "start it, or correct `redis.url`, user and password; workers wait for it and go on by themselves"
@@ -204,6 +207,13 @@ extension Trouble {
   ]
 
   private static let worker: [Trouble] = [
+    Trouble(
+      .worker, "another worker has other stages for a pipeline",
+      "a release that is being rolled out, or two configurations: new batches go through the stages of the worker that started last",
+      do: "restart the others with the same `[pipelines.P]`"),
+    Trouble(
+      .worker, "may not do all that workers need", "rights are missing in Redis",
+      do: "`ACL SETUSER` as `batchd doctor` says, or the rights of `deploy/redis.acl`"),
     Trouble(
       .worker, "runs on this host already", "two processes, one instance name",
       do: "give one another `--instance`"),
