@@ -30,7 +30,8 @@ extension WatchRendering {
       return Row(
         kind: .account, rank: rank,
         line: line(
-          account, trouble, pace, shape, names: names, counts: counts, now: conditions.takenAt))
+          account, of: progress.operation, trouble, pace, shape, names: names, counts: counts,
+          now: conditions.takenAt))
     }
     if detail.accountCount > accounts.count {
       let more = Wording.count(detail.accountCount - accounts.count)
@@ -61,8 +62,8 @@ extension WatchRendering {
   }
 
   private static func line(
-    _ account: AccountState, _ trouble: Trouble?, _ pace: WatchPace?, _ shape: Shape, names: Int,
-    counts: Int, now: Int
+    _ account: AccountState, of operation: String, _ trouble: Trouble?, _ pace: WatchPace?,
+    _ shape: Shape, names: Int, counts: Int, now: Int
   ) -> StyledLine {
     var line = StyledLine("  \(Columns.padded(account.account, names))  ")
     let done = WatchPace.done(account)
@@ -84,7 +85,10 @@ extension WatchRendering {
       line += StyledLine("  ETA \(account.isAheadPartial ? "over " : "")\(duration(seconds))")
     }
     if let batch = account.batch {
-      line += StyledLine("  \(batch)") + StyledLine(" \(account.stage ?? "")", .dim)
+      // Those that discovery makes bear the operation's name, which stands above.
+      let name =
+        batch.hasPrefix(operation + ".") ? "…" + batch.dropFirst(operation.count + 1) : batch
+      line += StyledLine("  \(name)") + StyledLine(" \(account.stage ?? "")", .dim)
     } else if let number = account.number {
       line += StyledLine("  batch \(Wording.count(number)) of \(Wording.count(account.total))")
     }
