@@ -140,7 +140,7 @@ extension Control {
   /// Adds what only the account's progress key knows: batches whose records were not looked at.
   private static func merged(_ state: AccountState, _ record: [String?]) -> AccountState {
     var state = state
-    func count(_ at: Int) -> Int { record.count > at ? record[at].flatMap { Int($0) } ?? 0 : 0 }
+    func count(_ at: Int) -> Int { record.count > at ? record[at]?.countOfRedis ?? 0 : 0 }
     let total = count(0)
     guard total > state.total else { return state }
     let ended = min(count(1), total)

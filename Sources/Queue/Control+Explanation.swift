@@ -60,7 +60,9 @@ extension Control {
     }
     guard batch.isLiving else {
       found.whereabouts = .ended
-      if let seconds = replies[2].integer, seconds >= 0 { found.keptUntil = now + seconds * 1000 }
+      if let seconds = replies[2].integer, seconds >= 0 {
+        found.keptUntil = now + min(seconds, 1 << 40) * 1000
+      }
       return found
     }
     let list = "\(batch.pipeline ?? ""):\(batch.stage ?? "")"
@@ -181,7 +183,7 @@ extension Control {
   }
 
   private static func score(_ reply: RedisValue) -> Int? {
-    reply.text.flatMap { Double($0) }.flatMap { Int(exactly: $0.rounded()) }
+    reply.text?.scoreOfRedis
   }
 
   /// Who that was, also when it is gone; nil after a day.
@@ -192,7 +194,7 @@ extension Control {
     let fields = replies[1].fields
     guard !fields.isEmpty else { return nil }
     guard let beat = Self.score(replies[0]) else {
-      return Self.departed(name, at: Double(now), fields)
+      return Self.departed(name, at: now, fields)
     }
     return Self.worker(name, fields, beatAt: beat, now: now)
   }

@@ -42,8 +42,6 @@ extension Control {
       one("batchd_delayed_batches", "Batches that wait for a moment.", snapshot.delayed),
       one("batchd_leases", "Stage jobs that run.", snapshot.leases),
       one("batchd_lanes_held", "Accounts of which a batch is under way.", snapshot.lanesHeld),
-      one(
-        "batchd_lane_waiting_batches", "Batches that wait for another of their account.", waiting),
       one("batchd_failed_batches", "Failed batches that are kept.", snapshot.failed),
       one("batchd_rejected_entries", "Rejected entries that are kept.", snapshot.rejected),
       one(
@@ -53,6 +51,16 @@ extension Control {
         "batchd_workers", "Workers that were heard within 30 s.",
         snapshot.workers.count { $0.state == .alive }),
     ]
+    // A number that is too small would be taken for good news.
+    if !snapshot.isPartial {
+      families.append(
+        one(
+          "batchd_lane_waiting_batches", "Batches that wait for another of their account.", waiting))
+    }
+    families.append(
+      one(
+        "batchd_partial", "1: too many lanes or keys to look at; what is not known is left out.",
+        snapshot.isPartial ? 1 : 0))
     let paused = "batchd_paused"
     families.append(
       MetricFamily(
@@ -134,8 +142,9 @@ extension Control {
   private static func gates(_ snapshot: Snapshot) -> [MetricFamily] {
     let name = "batchd_gate_closed_seconds"
     let longest = snapshot.closedGates.sorted { $0.opensAt > $1.opensAt }.prefix(Bound.gates)
-    return [
-      one("batchd_gates_closed", "Gates that a service closed.", snapshot.closedGates.count),
+    let closed = one(
+      "batchd_gates_closed", "Gates that a service closed.", snapshot.closedGates.count)
+    return (snapshot.isPartial ? [] : [closed]) + [
       MetricFamily(
         name, "In how long the gate opens.", .gauge,
         longest.map { gate in

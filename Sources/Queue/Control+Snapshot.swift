@@ -37,7 +37,7 @@ extension Control {
       lastFailed: try await lastFailed(),
       outbox: counts[10], workers: workers, closedGates: gates,
       isPartial: held > Bound.lanes || !sawAllKeys,
-      stats: replies[11].fields.compactMapValues { Int($0) })
+      stats: replies[11].fields.compactMapValues(\.countOfRedis))
   }
 
   /// How many workers have said within the last 30 s that they live; after that tick buries them.
@@ -134,7 +134,7 @@ extension Control {
 
   private static func firstScore(_ reply: RedisValue) -> Int? {
     // A score may be anything, infinite too.
-    reply.texts.last.flatMap { Double($0) }.flatMap { Int(exactly: $0.rounded()) }
+    reply.texts.last?.scoreOfRedis
   }
 }
 

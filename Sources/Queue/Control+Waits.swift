@@ -38,7 +38,7 @@ extension Control {
       })[...]
     var shared: [(place: Place, holder: String?)] = []
     for place in places {
-      let due = replies.removeFirst().text.flatMap { Double($0) }.flatMap { Int(exactly: $0) }
+      let due = replies.removeFirst().text?.scoreOfRedis
       let holder = replies.removeFirst().text
       let waiting = replies.removeFirst().integer ?? 0
       Self.describe(&states[place.at], place.member, due: due, isRunning: isHeld(place.member))
@@ -69,8 +69,8 @@ extension Control {
 
   private static func add(_ reply: RedisValue, _ state: inout AccountState, now: Int) {
     let values = (reply.array ?? []).map(\.text)
-    guard values.count == 3, let next = values[0].flatMap({ Int($0) }) else { return }
-    let interval = values[1].flatMap { Int($0) } ?? 0
+    guard values.count == 3, let next = values[0]?.countOfRedis else { return }
+    let interval = values[1]?.countOfRedis ?? 0
     state.gateIntervalMilliseconds = max(state.gateIntervalMilliseconds ?? 0, interval)
     let gate = Snapshot.Gate(
       name: "", opensAt: next, intervalMilliseconds: interval,

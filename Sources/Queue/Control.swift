@@ -138,8 +138,24 @@ extension RedisValue {
 
 extension [String: String] {
   /// A count; 0 where there is none.
-  func count(_ field: String) -> Int { self[field].flatMap { Int($0) } ?? 0 }
+  func count(_ field: String) -> Int { self[field]?.countOfRedis ?? 0 }
 
   /// A text; nil where it is missing or empty, which the functions do not tell apart either.
   func text(_ field: String) -> String? { self[field].flatMap { $0.isEmpty ? nil : $0 } }
+}
+
+/// Anybody may write anything into Redis: numbers are taken as far as sums and differences of many of them cannot overflow.
+/// Nothing that is real comes near the bound; as a moment it lies in the year 5138.
+extension String {
+  private static let bound = 100_000_000_000_000
+
+  /// A whole number, as the functions write it.
+  var countOfRedis: Int? { Int(self).map { min(max($0, -Self.bound), Self.bound) } }
+
+  /// A score, which may be a fraction or infinite, as a whole number.
+  var scoreOfRedis: Int? {
+    guard let score = Double(self), !score.isNaN else { return nil }
+    let bound = Double(Self.bound)
+    return Int(min(max(score, -bound), bound).rounded())
+  }
 }

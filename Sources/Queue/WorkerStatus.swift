@@ -70,7 +70,7 @@ extension Control {
         ["ZRANGE", .text($0), 0, .integer(Bound.workers - 1), "REV", "WITHSCORES"]
       })
     let names = replies.map { reply in
-      reply.fields.compactMapValues(Double.init).sorted { $0.key < $1.key }
+      reply.fields.compactMapValues(\.scoreOfRedis).sorted { $0.key < $1.key }
     }
     let all = names[0] + names[1]
     let hashes = try await read(all.map { ["HGETALL", .text(keys.worker($0.key))] })
@@ -79,19 +79,18 @@ extension Control {
       guard at < names[0].count else {
         return fields.isEmpty ? nil : Self.departed(entry.key, at: entry.value, fields)
       }
-      let beat = Int(exactly: entry.value.rounded()) ?? 0
-      return Self.worker(entry.key, fields, beatAt: beat, now: now)
+      return Self.worker(entry.key, fields, beatAt: entry.value, now: now)
     }
   }
 
   /// Whoever stops in order does so soon after a beat; the others are found out by their silence.
   static func departed(
-    _ name: String, at moment: Double, _ fields: [String: String]
+    _ name: String, at moment: Int, _ fields: [String: String]
   ) -> WorkerStatus {
     let beat = fields.text("beat_at").flatMap(Timestamp.init(rfc3339:)).map {
       Int($0.milliseconds)
     }
-    let isLost = beat.map { Int(moment) - $0 >= Bound.silenceMilliseconds } ?? false
+    let isLost = beat.map { moment - $0 >= Bound.silenceMilliseconds } ?? false
     return worker(name, fields, beatAt: beat ?? 0, isLost ? .lost : .stopped)
   }
 
@@ -112,7 +111,7 @@ extension Control {
       running: fields.count("running"), beatAt: beatAt, startedAt: fields.text("started_at"),
       serves: (fields["pipelines"] ?? "").split(separator: " ").map(String.init),
       counters: fields.filter { !described.contains($0.key) && !$0.key.contains("{") }
-        .compactMapValues { Int($0) },
+        .compactMapValues(\.countOfRedis),
       series: fields.sorted { $0.key < $1.key }
         .compactMap { MetricSeries(field: $0.key, value: $0.value) })
   }
@@ -133,7 +132,7 @@ extension Control {
     let holders = try await read(leases.map { ["HGET", .text(keys.batch($0.0)), "worker"] })
     let own = zip(leases, holders).filter { $0.1.text == worker }.prefix(Bound.held).map(\.0)
     return zip(own, try await batches(own.map(\.0))).compactMap { lease, batch in
-      batch.map { HeldBatch(batch: $0, expiresAt: Int(Double(lease.1) ?? 0)) }
+      batch.map { HeldBatch(batch: $0, expiresAt: lease.1.scoreOfRedis ?? 0) }
     }
   }
 }

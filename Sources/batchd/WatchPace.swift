@@ -79,7 +79,7 @@ struct WatchPace {
       rate = 1000 / Double(interval + Self.gateMarginMilliseconds)
     }
     guard rate > 0 else { return wait > 0 ? .about(wait / 1000) : .unknown }
-    return .about(Int((Double(wait) / 1000 + Double(ahead) / rate).rounded(.up)))
+    return .about(Self.seconds(Double(wait) / 1000 + Double(ahead) / rate))
   }
 
   /// nil once it has ended.
@@ -108,8 +108,11 @@ struct WatchPace {
     if isMeasured { return .about(greatest) }
     guard let rate = perSecond, rate > 0 else { return .unknown }
     let own = Double(Self.total(progress) - Self.done(progress)) / rate
-    return .about(max(greatest, Int(own.rounded(.up))))
+    return .about(max(greatest, Self.seconds(own)))
   }
+
+  /// Rounded up; what would never end ends very late.
+  private static func seconds(_ value: Double) -> Int { Int(min(value, 1e14).rounded(.up)) }
 
   private static func milliseconds(since moment: String?, _ now: Int) -> Int {
     guard let moment = moment.flatMap(Timestamp.init(rfc3339:)) else { return 0 }

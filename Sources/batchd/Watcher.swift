@@ -17,7 +17,11 @@ struct Watcher {
     /// Why nothing was seen this time; the rest is as it was.
     var problem: String?
     var isFinished = false
-    var isCompleted: Bool { operations.allSatisfy { $0.status == "completed" } }
+    /// Whether one that is no longer among the operations ended otherwise.
+    var hasUncompleted = false
+    var isCompleted: Bool {
+      !hasUncompleted && operations.allSatisfy { $0.status == "completed" }
+    }
   }
 
   /// A state change with the errors that go with it.
@@ -93,7 +97,9 @@ struct Watcher {
 
   private mutating func look(_ control: Control) async throws -> Update {
     var update = Update()
+    update.hasUncompleted = last.hasUncompleted
     if isForAll {
+      forgetEnded(&update)
       let unfinished = try await control.unfinished(limit: Bound.operations).map(\.operation)
       names += unfinished.filter { !names.contains($0) }
     }
@@ -113,6 +119,16 @@ struct Watcher {
     try await addChanges(to: &update, control)
     update.isFinished = update.operations.allSatisfy(\.isFinished)
     return update
+  }
+
+  /// Of all operations there are, ever more have ended: the last ones stay.
+  private mutating func forgetEnded(_ update: inout Update) {
+    let gone = last.operations.filter(\.isFinished).dropLast(Bound.operations)
+    guard !gone.isEmpty else { return }
+    if gone.contains(where: { $0.status != "completed" }) { update.hasUncompleted = true }
+    let known = Set(gone.map(\.operation))
+    names.removeAll { known.contains($0) }
+    for name in known { last.details[name] = nil }
   }
 
   /// What has ended and was looked at since stays as it is.

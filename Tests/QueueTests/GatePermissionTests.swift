@@ -107,7 +107,9 @@ import Testing
     // The reservation is void and delays nobody.
     #expect(try await close(1_000, start + 10) == start + 1_015)
     #expect(try await close(5_000, start + 20) == start + 5_020)
+    // What prolongs nothing takes away no reason.
     #expect(try await close(1_000, start + 30) == start + 5_020)
+    #expect(try await bench.events("gate_closed") == 2)
     let late = try await bench.fcall(
       "gate_confirm",
       [

@@ -59,23 +59,44 @@ import Testing
     let bench = try await QueueBench()
     try await bench.register()
     #expect(try await refresh(bench, "r1", ["acme"]) == [])
-    _ = try await bench.queue.client.call(["DEL", "batchd:enqueue"])
-    // A worker may just have taken it.
-    #expect(try await refresh(bench, "r2", ["acme"], now: Self.start + 59_999) != [])
-    #expect(try await refresh(bench, "r2", ["acme"], now: Self.start + 60_000) == [])
+    // A worker took it and died, and no other one is there to see to that.
+    _ = try await bench.queue.intake(count: 10, now: Self.start)
+    let later = Self.start + 3_600_000
+    #expect(try await refresh(bench, "r2", ["acme"], now: later) == [["acme", "r1"]])
+    _ = try await bench.queue.client.call(["DEL", "batchd:intake:w1:enqueue"])
+    #expect(try await refresh(bench, "r2", ["acme"]) == [])
     _ = try await bench.queue.client.call([
       "HSET", "batchd:batch:r2.acme", "status", "rejected",
     ])
-    #expect(try await refresh(bench, "r3", ["acme"], now: Self.start + 60_001) == [])
+    #expect(try await refresh(bench, "r3", ["acme"]) == [])
+  }
+
+  @Test func neitherABacklogNorWhatIsLeftOfAnOperationHoldsItUp() async throws {
+    let bench = try await QueueBench()
+    try await bench.register()
+    #expect(try await refresh(bench, "r1", ["acme"]) == [])
+    try await admitAll(bench)
+    let client = bench.queue.client
+    #expect(try await refresh(bench, "r2", ["acme"]) == [["acme", "r1"]])
+    // Its keys were deleted by hand, all but the account's.
+    _ = try await client.call(["DEL", "batchd:progress:r1", "batchd:batch:r1.acme"])
+    _ = try await client.call(
+      ["LPUSH", "batchd:enqueue"] + (0..<12_000).map { .text("foreign \($0)") })
+    #expect(try await refresh(bench, "r2", ["acme"]) == [])
+    // Behind a backlog it is found for as long as it waits.
+    _ = try await client.call(["LPUSH", "batchd:enqueue"] + (0..<99).map { .text("later \($0)") })
+    #expect(try await refresh(bench, "r3", ["acme"]) == [["acme", "r2"]])
   }
 
   @Test func aWrongUseSaysHow() async throws {
     let bench = try await QueueBench()
     for words: [RedisArgument] in [
       [], ["demo", "r1"], ["demo", "r1", 1, "acme"], ["d d", "r", 0],
+      ["demo", "r1", 1, "a b", "r1.a", "{}"], ["demo", "r1", 1, "a", "r1 a", "{}"],
+      ["demo", "r1", 2, "a", "r1.a", "{}", "a", "r2.a", "{}"],
     ] {
       let error = await #expect(throws: RedisError.self) { try await bench.fcall("refresh", words) }
-      #expect(error?.message.contains("takes PIPELINE OPERATION N") == true)
+      #expect(error?.serverCode == "BADARG" && error?.message.contains("ID") == true)
     }
   }
 }

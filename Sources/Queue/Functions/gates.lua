@@ -25,18 +25,18 @@ local function gate_read(c, name, step)
   local flat = call('HMGET', c.p .. 'gate:' .. name, 'next_ms', 'free_ms', 'turn', 'generation', 'epoch', 'interval',
     'closed_ms')
   local g = { next = number(flat[1]), free = number(flat[2]), turn = number(flat[3]),
-    generation = number(flat[4]), interval = integer(number(flat[6])) }
+    generation = number(flat[4]), interval = integer(number(flat[6])), shut = number(flat[7]) }
   local aside = mended[#mended] and mended[#mended][1] == c.p .. 'gate:' .. name
   if aside or (flat[5] and not (is_count(flat[1] or '') and is_count(flat[2] or '0'))) then
     -- Nobody knows when the last permission was.
     g.next = c.now + math.max(step, number(g.interval))
-    g.free, g.turn, g.generation = g.next, 0, g.generation + 1
+    g.free, g.turn, g.generation, g.shut = g.next, 0, g.generation + 1, 0
   elseif flat[5] ~= c.epoch then
     -- Without one perhaps Redis forgot it. What somebody wrote into meta must not shut it.
     g.next = math.min(number(call('HGET', c.p .. 'meta', 'adopted_ms')), c.now) + math.max(step, number(g.interval))
     if flat[7] then
-      g.closed = number(flat[7]) + gate_drift(c, flat[5] or c.epoch)
-      g.next = math.max(g.next, g.closed)
+      g.closed = g.shut + gate_drift(c, flat[5] or c.epoch)
+      g.next, g.shut = math.max(g.next, g.closed), g.closed
     end
     g.free, g.turn, g.generation = g.next, 0, g.generation + 1
   end

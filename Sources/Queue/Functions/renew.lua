@@ -57,8 +57,11 @@ define('renew', function(p, args)
   end
   commit(c)
   local write = { 'beat_at', c.at, 'running', running, 'boot', boot }
-  for i = k_at + 1, k_at + 2 * k do write[#write + 1] = args[i] end
   call('HSET', key, unpack(write))
+  -- Lua's stack takes some thousands at once.
+  for i = k_at + 1, k_at + 2 * k, 1000 do
+    call('HSET', key, unpack(args, i, math.min(i + 999, k_at + 2 * k)))
+  end
   if call('ZADD', p .. 'workers', integer(c.now), worker) == 1 then
     -- It was taken for dead, and is back.
     call('ZREM', p .. 'departed', worker)
