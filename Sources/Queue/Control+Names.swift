@@ -14,6 +14,11 @@ extension Control {
     try await read([["ZRANGE", .text(keys.failed), 0, .integer(Self.most), "REV"]])[0].texts
   }
 
+  /// The workers that were heard last.
+  public func workerNames() async throws -> [String] {
+    try await read([["ZRANGE", .text(keys.workers), 0, .integer(Self.most), "REV"]])[0].texts
+  }
+
   /// What is paused, as `resume` takes it.
   public func pausedNames() async throws -> [String] {
     try await read([["SMEMBERS", .text(keys.paused)]])[0].texts.sorted()

@@ -1,4 +1,3 @@
-public import Pipeline
 internal import Redis
 
 /// Starting one operation over many accounts.
@@ -35,10 +34,5 @@ extension Control {
       throw QueueError.unreadable("batchd_refresh", reply)
     }
     return Dictionary(busy.map { ($0[0], $0[1]) }) { first, _ in first }
-  }
-
-  /// Redis's time.
-  public func now() async throws -> Timestamp {
-    Timestamp(milliseconds: Int64(Self.milliseconds(try await read([["TIME"]])[0])))
   }
 }

@@ -7,7 +7,7 @@ extension Control {
     static let events = 10_000
     static let eventsPerPage = 500
     static let entries = 2_000
-    static let entriesPerPage = 100
+    static let entriesPerPage = 20
     static let entryBytes = 32 << 20
   }
 

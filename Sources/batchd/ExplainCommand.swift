@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Pipeline
 internal import Queue
+internal import Stages
 
 /// `batchd explain ID`
 struct ExplainCommand: AsyncParsableCommand {
@@ -135,12 +136,14 @@ extension Configuration {
   /// The gates that a handler of the batch's stage asks, by the names that Redis knows them by.
   func gates(of batch: BatchState) -> [String] {
     guard let stage = stage(of: batch) else { return [] }
-    var names: [String] = []
-    if stage.handler == .workiz, let account = batch.account { names.append("workiz:\(account)") }
-    if let gate = stage.gate {
-      let isPerAccount = gates[gate]?.isPerAccount ?? false
-      names.append(isPerAccount ? batch.account.map { "\(gate):\($0)" } ?? gate : gate)
-    }
-    return names
+    return gates(of: stage, account: batch.account)
+  }
+
+  /// The gates that a stage asks for the batches of an account.
+  func gates(of stage: StageSettings, account: String?) -> [String] {
+    if stage.handler == .workiz { return account.map { [WorkizConfiguration.gate($0)] } ?? [] }
+    guard let name = stage.gate else { return [] }
+    let isPerAccount = gates[name]?.isPerAccount ?? false
+    return [isPerAccount ? account.map { "\(name):\($0)" } ?? name : name]
   }
 }

@@ -8,7 +8,7 @@ enum Names {
   static let pipelines = completion { try await $0.pipelines().keys.sorted() }
   static let accounts = completion { try await $0.accountNames() }
   static let watched = completion { try await $0.operationNames() + $0.liveNames() }
-  static let workers = completion { try await $0.workers().workers.map(\.name) }
+  static let workers = completion { try await $0.workerNames() }
   static let explained = completion { control in
     try await control.failedNames() + control.liveNames() + control.operationNames()
   }

@@ -129,7 +129,8 @@ struct RefreshCommand: AsyncParsableCommand {
   }
 
   private func start(_ accounts: [String], _ control: Control) async throws -> Started {
-    let moment = "\(try await control.now())".filter { !"-:".contains($0) }
+    let moment = "\(Timestamp(milliseconds: Int64(try await control.time())))"
+      .filter { !"-:".contains($0) }
     let operation = "refresh-\(pipeline)-\(moment)"
     var started = Started(operation: operation, accounts: accounts)
     while !started.accounts.isEmpty {

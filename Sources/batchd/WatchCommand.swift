@@ -86,14 +86,7 @@ struct WatchCommand: AsyncParsableCommand {
 extension Configuration {
   /// The gates that an account's batches of a pipeline ask, as far as this configuration knows the pipeline.
   func gates(pipeline: String, account: String) -> [String] {
-    Set(
-      (pipelines[pipeline]?.stages.values).map { stages in
-        stages.compactMap { stage -> String? in
-          if stage.handler == .workiz { return WorkizConfiguration.gate(account) }
-          guard let name = stage.gate, let gate = gates[name] else { return nil }
-          return gate.isPerAccount ? "\(name):\(account)" : name
-        }
-      } ?? []
-    ).sorted()
+    let stages = pipelines[pipeline].map { Array($0.stages.values) } ?? []
+    return Set(stages.flatMap { gates(of: $0, account: account) }).sorted()
   }
 }
