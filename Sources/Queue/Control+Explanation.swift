@@ -8,6 +8,9 @@ extension Control {
     static let looks = 3
     static let events = 10
     static let itemErrors = 5
+    static let listed = 100_000
+    static let leases = 1_000
+    static let running = 5
   }
 
   /// Why the batch `id` is where it is.
@@ -111,7 +114,9 @@ extension Control {
     }
     switch found.whereabouts {
     case .queue, .lane, .suspects:
-      found.ahead = try await ahead(of: batch.id, in: found.place ?? "")
+      let list = found.place ?? ""
+      (found.ahead, found.isInNoList) = try await ahead(of: batch.id, in: list)
+      if found.whereabouts == .queue { try await addRunning(&found, of: batch) }
       if found.ahead == nil, found.whereabouts == .queue {
         found.takenBy = try await taker(of: batch.id, list)
       }
@@ -155,13 +160,25 @@ extension Control {
   }
 
   /// How many a list hands out before `id`: the last one is the next. nil when it is not among the next 100,000.
-  private func ahead(of id: String, in list: String) async throws -> Int? {
+  /// - Returns: nil when it was not found; and whether all of the list was searched in vain.
+  private func ahead(of id: String, in list: String) async throws -> (Int?, Bool) {
     let replies = try await read([
       ["LLEN", .text(list)],
-      ["LPOS", .text(list), .text(id), "RANK", -1, "MAXLEN", 100_000],
+      ["LPOS", .text(list), .text(id), "RANK", -1, "MAXLEN", .integer(Bound.listed)],
     ])
-    guard let length = replies[0].integer, let at = replies[1].integer else { return nil }
-    return max(length - 1 - at, 0)
+    let length = replies[0].integer ?? 0
+    guard let at = replies[1].integer else { return (nil, length <= Bound.listed) }
+    return (max(length - 1 - at, 0), false)
+  }
+
+  /// Who has the slots that it waits for.
+  private func addRunning(_ found: inout Explanation, of batch: BatchState) async throws {
+    let ids = try await read([["ZRANGE", .text(keys.leases), 0, .integer(Bound.leases - 1)]])[0]
+      .texts
+    let stages = try await read(ids.map { ["HMGET", .text(keys.batch($0)), "pipeline", "stage"] })
+    let running = zip(ids, stages).filter { $1.texts == [batch.pipeline, batch.stage] }
+    found.runningCount = running.count
+    found.running = running.prefix(Bound.running).map(\.0)
   }
 
   /// Whose intake of the list holds `id`; a dead worker's is emptied by the others.

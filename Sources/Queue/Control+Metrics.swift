@@ -55,7 +55,8 @@ extension Control {
     if !snapshot.isPartial {
       families.append(
         one(
-          "batchd_lane_waiting_batches", "Batches that wait for another of their account.", waiting))
+          "batchd_lane_waiting_batches", "Batches that wait for another of their account.", waiting)
+      )
     }
     families.append(
       one(
@@ -150,7 +151,7 @@ extension Control {
         longest.map { gate in
           MetricSeries(
             name, ["gate": gate.name], .seconds(Double(gate.opensAt - snapshot.takenAt) / 1_000))
-        }),
+        })
     ]
   }
 

@@ -85,9 +85,13 @@ extension Control {
       })
     return holders.enumerated().map { at, lane in
       let holder = replies[2 * at + 1].array
+      let place = holder?.last?.text
+      let length = replies[2 * at].integer ?? 0
+      // A paused account's holder stands in front of the others, and waits for none of them.
+      let isParked = place == "\(keys.prefix):lane:\(lane.key)"
       return Snapshot.Lane(
-        name: lane.key, holder: lane.value, stage: holder?.first?.text, place: holder?.last?.text,
-        waiting: replies[2 * at].integer ?? 0)
+        name: lane.key, holder: lane.value, stage: holder?.first?.text, place: place,
+        waiting: max(length - (isParked ? 1 : 0), 0))
     }
     .sorted { ($1.waiting, $0.name) < ($0.waiting, $1.name) }
   }

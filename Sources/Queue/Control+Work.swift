@@ -11,6 +11,15 @@ extension Control {
     let snapshot = try await snapshot()
     let alive = snapshot.workers.filter { $0.state == .alive }
     var area = Area("workers", "\(alive.count) alive, \(snapshot.leases) running")
+    guard snapshot.epoch != nil else {
+      area.summary = ""
+      area.findings = [
+        Finding(
+          keys.meta, "is not there: no worker ever used the prefix \(keys.prefix)",
+          remedy: "start a worker, or name the right --redis and --prefix")
+      ]
+      return area
+    }
     area.findings = silent(snapshot)
     if !alive.isEmpty {
       area.findings += try await unadmitted(snapshot)

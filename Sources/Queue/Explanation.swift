@@ -68,6 +68,9 @@ public struct Explanation: Sendable, Hashable, Encodable {
   /// Living workers, and those of them that serve its stage.
   public internal(set) var workers = 0
   public internal(set) var serving: [WorkerStatus] = []
+  /// Batches that run in the stage for which it waits, a few of them, and how many there are among the first 1,000 leases.
+  public internal(set) var running: [String] = []
+  public internal(set) var runningCount = 0
   /// The pauses that concern it.
   public internal(set) var paused: [String] = []
   /// The gates that concern it, as far as Redis knows them.
@@ -79,6 +82,8 @@ public struct Explanation: Sendable, Hashable, Encodable {
   public internal(set) var rejection: Rejection?
   /// Entries of `batchd:enqueue` behind those that were searched for it, of which it may be one.
   public internal(set) var unseenEntries = 0
+  /// Its record names a list that was searched to its end and does not hold it.
+  public internal(set) var isInNoList = false
   /// Its record was destroyed, its envelope was not.
   public internal(set) var hasEnvelopeOnly = false
   /// The last ones of its present run, oldest first; as far as the stream reaches back.

@@ -19,6 +19,8 @@ struct CommandError: Error, Sendable, Equatable {
     case software = 70
     /// EX_CANTCREAT: a file cannot be written.
     case cannotCreate = 73
+    /// EX_IOERR: the answer cannot be written.
+    case inputOutput = 74
     /// EX_TEMPFAIL: not now.
     case temporary = 75
     /// EX_NOPERM: Redis refuses this user.

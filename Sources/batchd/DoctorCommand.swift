@@ -47,7 +47,13 @@ struct DoctorCommand: AsyncParsableCommand {
     if repair || functions.summary != "" {
       try await look(control, &report)
     } else {
-      report.areas.append(Area("records", "none: nobody has worked here yet"))
+      // What hinders them was found above.
+      let isMissing = functions.findings.contains { $0.problem == "are not loaded" }
+      report.areas.append(
+        Area(
+          "records",
+          isMissing
+            ? "none: nobody has worked here yet" : "not looked at: no function can be called"))
     }
     try common.answer(report.lines(repair: repair, hasColor: Terminal().hasColor), report)
     guard report.findings.allSatisfy(\.isRepaired) else { throw Self.unhealthy }

@@ -86,7 +86,9 @@ struct ExplanationWords {
         return "taken out of the list of \(list) by \(worker), not yet leased"
       }
       guard found.ahead != nil else {
-        return "between the list of \(list) and a worker, or behind more than 100,000 others"
+        return found.isInNoList
+          ? "in no list: that of \(list), which its record names, does not hold it"
+          : "in the list of \(list), behind more than 100,000 others"
       }
       return "in the list of \(list), \(ahead("batch", "batches"))"
     case .lane:
@@ -188,14 +190,19 @@ struct ExplanationWords {
           found.workers == 0
             ? "no worker is running at all" : "none of the \(living) serves \(list)", .red)
       }
-      let names = found.serving.prefix(3).map {
-        "\($0.name) (\($0.running) of \($0.slots) slots busy)"
-      }
+      let names = found.serving.prefix(3).map(\.name)
       let more = found.serving.count > 3 ? ", …" : ""
       page.add(
         "workers",
         "\(found.serving.count) \(found.serving.count == 1 ? "serves" : "serve") \(list): \(names.joined(separator: ", "))\(more)"
       )
+      if found.runningCount > 0 {
+        let others = found.runningCount > found.running.count ? ", …" : ""
+        page.add(
+          "slots",
+          "\(Wording.count(found.runningCount, "batch runs", "batches run")) there now: \(found.running.joined(separator: ", "))\(others)"
+        )
+      }
     default: break
     }
     if found.isCancelling {
@@ -205,11 +212,16 @@ struct ExplanationWords {
 
   private func addGate(_ gate: Snapshot.Gate, _ page: inout FactPage) {
     let isClosed = gate.opensAt > found.takenAt
-    let why = gate.reason.map { ": \($0)" } ?? (isClosed ? ": others wait for it, too" : "")
+    let opens = when(gate.opensAt)
+    let interval = Wording.duration(milliseconds: gate.intervalMilliseconds)
+    let words =
+      if !isClosed { "is open" } else if let reason = gate.reason {
+        "is closed until \(opens): \(reason)"
+      } else {
+        "gives the next permission at \(opens): one request every \(interval)"
+      }
     page.add(
-      "gate",
-      "\(gate.name) \(isClosed ? "is closed until \(when(gate.opensAt))\(why)" : "is open")",
-      isClosed && gate.reason != nil ? .yellow : .plain)
+      "gate", "\(gate.name) \(words)", isClosed && gate.reason != nil ? .yellow : .plain)
   }
 
   private func addCounts(_ batch: BatchState, _ page: inout FactPage) {
@@ -231,7 +243,7 @@ struct ExplanationWords {
   }
 
   private func addError(_ error: String, _ batch: BatchState, _ page: inout FactPage) {
-    page.add(batch.isLiving ? "last error" : "error", error, .red)
+    page.add("error", batch.isLiving ? "of the last attempt: \(error)" : error, .red)
   }
 
   private func addEvents(_ page: inout FactPage) {

@@ -46,6 +46,10 @@ struct NextStep: Equatable, Encodable {
           ? "a worker puts it back once one runs, or the doctor at once"
           : "a worker puts it back within minutes, or the doctor at once",
         [command("doctor --repair")])
+    case .queue where found.isInNoList && found.takenBy == nil:
+      return NextStep(
+        "a worker takes it out of its intake at once, or puts it back into the list within a minute or two",
+        [command("explain \(found.id)")])
     case .queue where found.takenBy != nil:
       return NextStep(
         "its worker leases it within milliseconds; if that is dead, another puts it back half a minute after it was last heard",
@@ -150,12 +154,11 @@ struct NextStep: Equatable, Encodable {
           ?? "a worker runs it alone, from its last checkpoint"
           + (words.maxCrashes.map { "; crash \($0) would fail it" } ?? ""), resume + start)
     default:
-      let areBusy = found.serving.allSatisfy { $0.running >= $0.slots }
       return NextStep(
         then
-          ?? (areBusy
-            ? "the first worker with a free slot takes it, when it is its turn"
-            : "a worker takes it within milliseconds, unless its slots for this stage are busy"),
+          ?? (found.runningCount > 0
+            ? "a worker takes it when a slot of \(list) is free and it is its turn"
+            : "a worker takes it within milliseconds"),
         resume + start)
     }
   }

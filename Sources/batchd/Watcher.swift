@@ -43,6 +43,8 @@ struct Watcher {
 
   /// Redis has other work: a look at many batches takes a tenth of the time between two.
   private static let restFactor = 9
+  /// A look that took long because Redis stood still is no reason to look away.
+  private static let longestRest = Duration.seconds(2)
 
   private let connect: () async throws -> Control
   private let gates: (_ pipeline: String, _ account: String) -> [String]
@@ -87,7 +89,7 @@ struct Watcher {
         hasBegun = true
       }
       last = try await look(control!)
-      nextLook = .now + (.now - began) * Self.restFactor
+      nextLook = .now + min((.now - began) * Self.restFactor, Self.longestRest)
     } catch let error as RedisError where hasBegun && (error.isPassing || error.code == .closed) {
       control = nil
       last.problem = error.message

@@ -77,7 +77,7 @@ import Worker
     ),
     (
       explanation(.queue) { $0.ahead = 2 },
-      ["in the list of demo:extraction, behind 2 batches", "w1 (2 of 4 slots busy)"],
+      ["in the list of demo:extraction, behind 2 batches", "1 serves demo:extraction: w1"],
       ["a worker takes it"]
     ),
     (
