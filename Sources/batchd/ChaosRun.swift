@@ -30,7 +30,7 @@ struct ChaosRun: Sendable {
       _ = try await connection.call(["LPUSH", .text(keys.enqueue), .bytes(envelope.bytes)])
     }
     let items = plan.map(\.items.count).reduce(0, +)
-    Terminal.write(
+    try await Terminal.write(
       "\(plan.count) batches of \(items) items over \(Set(plan.map(\.account)).count) accounts; killing workers\n"
     )
     let kills = Kills()

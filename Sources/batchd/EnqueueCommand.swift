@@ -138,9 +138,9 @@ struct EnqueueCommand: AsyncParsableCommand {
     if common.json {
       let report = Report(
         ids: ids, operations: operations, workers: workers, watch: watch, spooled: spooled)
-      Terminal.write(try CommonOptions.json(report) + "\n")
+      try await Terminal.write(try CommonOptions.json(report) + "\n")
     } else {
-      Terminal.write(ids.map { $0 + "\n" }.joined())
+      try await Terminal.write(ids.map { $0 + "\n" }.joined())
       if !wait, spooled == nil { Terminal.complain("watch it: \(watch)") }
     }
     if workers == 0, let control {

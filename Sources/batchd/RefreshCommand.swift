@@ -190,9 +190,9 @@ struct RefreshCommand: AsyncParsableCommand {
       let report = Report(
         operation: started.operation, accounts: started.accounts, joined: started.joined,
         workers: workers, watch: watch)
-      Terminal.write(try CommonOptions.json(report) + "\n")
+      try await Terminal.write(try CommonOptions.json(report) + "\n")
     } else {
-      Terminal.write(names.map { $0 + "\n" }.joined())
+      try await Terminal.write(names.map { $0 + "\n" }.joined())
       if started.operation != nil {
         let accounts = Wording.count(started.accounts.count, "account", "accounts")
         let jobs =

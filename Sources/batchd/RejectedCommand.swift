@@ -102,7 +102,7 @@ struct RejectedCommand: AsyncParsableCommand {
       guard !common.json else { return try common.answer("", entry) }
       let kept = entry.isWhole ? "" : " (only the beginning was kept)"
       Terminal.complain("\(entry.at), \(entry.bytes) bytes\(kept): \(entry.reason)")
-      guard Terminal().isLive else { return Terminal.write(entry.raw) }
+      guard Terminal().isLive else { return try await Terminal.write(entry.raw) }
       for line in entry.entry.split(separator: "\n", omittingEmptySubsequences: false) {
         print(StyledLine(String(line)).plainText)
       }

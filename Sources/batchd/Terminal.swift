@@ -1,3 +1,4 @@
+internal import ArgumentParser
 internal import Foundation
 
 #if canImport(Glibc)
@@ -52,25 +53,36 @@ struct Terminal {
     tcsetattr(STDOUT_FILENO, TCSANOW, &settings)
   }
 
-  /// Writes at once: what a watcher sees must not wait in a buffer. Ends the process when nobody reads any more.
-  static func write(_ text: String) { write(Array(text.utf8)) }
+  /// Writes at once: what a watcher sees must not wait in a buffer.
+  /// - Throws: `ExitCode` when nobody reads any more; `CancellationError` while nobody reads.
+  static func write(_ text: String) async throws { try await write(Array(text.utf8)) }
 
   /// The same for bytes that may be anything.
-  static func write(_ bytes: [UInt8]) {
+  static func write(_ bytes: [UInt8]) async throws {
     var bytes = bytes[...]
     while !bytes.isEmpty {
-      let count = bytes.withUnsafeBytes { posixWrite(STDOUT_FILENO, $0.baseAddress, $0.count) }
+      var output = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
+      if poll(&output, 1, 0) == 0 {
+        try await Task.sleep(for: pause)
+        continue
+      }
+      let count = bytes.prefix(atOnce).withUnsafeBytes {
+        posixWrite(STDOUT_FILENO, $0.baseAddress, $0.count)
+      }
       if count >= 0 {
         bytes = bytes.dropFirst(count)
       } else if errno == EAGAIN {
-        var output = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
-        poll(&output, 1, -1)
+        try await Task.sleep(for: pause)
       } else if errno != EINTR {
-        // As the signal would: head(1) has had enough, or the terminal is gone.
-        exit(128 + (errno == EPIPE ? SIGPIPE : SIGHUP))
+        // As after the signal: head(1) has had enough, or the terminal is gone. Who has children must stop them first.
+        throw ExitCode(128 + (errno == EPIPE ? SIGPIPE : SIGHUP))
       }
     }
   }
+
+  /// PIPE_BUF: for so much a pipe that takes anything has room, so that a write never blocks and a signal can end it.
+  private static let atOnce = 4_096
+  private static let pause = Duration.milliseconds(20)
 
   /// Whether a person sees standard error, and lines can be drawn over there.
   static var isErrorLive: Bool {

@@ -60,6 +60,8 @@ struct UpCommand: AsyncParsableCommand {
       folder: folder, base: base, workers: workers ?? (chaos ? 4 : 1), simulation: simulation)
     // A terminal that is closed must not leave Redis and workers behind; nohup means that it may.
     let stops: [UnixSignal] = Interrupt.ignoresHangup ? [] : [.sighup]
+    // Who reads no more must not end it before its children.
+    signal(SIGPIPE, SIG_IGN)
     let signals = await UnixSignalsSequence(trapping: stops + [.sigint, .sigterm])
     try await stack.run {
       if chaos, let simulation {
@@ -68,7 +70,7 @@ struct UpCommand: AsyncParsableCommand {
       } else {
         try await greet(stack)
         for await _ in signals { break }
-        print("\nstopping: workers hand back what they have")
+        try? await Terminal.write("\nstopping: workers hand back what they have\n")
       }
     }
     if dir == nil { try? FileManager.default.removeItem(atPath: folder) }
@@ -91,7 +93,7 @@ struct UpCommand: AsyncParsableCommand {
     let entry = isWorkiz ? #""account":"acme","items":["A1B2C3"]"# : #""items":["A1"]"#
     let rows =
       isWorkiz ? "uuid, account, status FROM jobs" : "batch, status FROM batch_processing_data"
-    print(
+    try await Terminal.write(
       """
       batchd is up in \(stack.folder)
         enqueue   \(redis) LPUSH batchd:enqueue '{"id":"b1",\(entry)}'
@@ -100,8 +102,7 @@ struct UpCommand: AsyncParsableCommand {
         rows      sqlite3 \(stack.folder)/batchd.sqlite 'SELECT \(rows)'
         logs      \(stack.folder)/worker-1.log
       Ctrl-C stops it.
+
       """)
-    // Into a file or pipe, it would wait in a buffer for the end.
-    fflush(nil)
   }
 }

@@ -54,31 +54,36 @@ struct WatchCommand: AsyncParsableCommand {
     var view = WatchView(form)
     let jobControl = form == .live ? JobControl() : nil
     var typing = form == .live ? Terminal.hideTyping() : nil
-    defer {
-      Terminal.write(view.end())
-      Terminal.restore(typing)
-    }
-    while true {
-      let update = try await watcher.next()
-      if jobControl?.isStopping == true {
-        Terminal.write(view.leave())
-        Terminal.restore(typing)
-        jobControl?.stop()
+    defer { Terminal.restore(typing) }
+    do {
+      while true {
+        let update = try await watcher.next()
+        if jobControl?.isStopping == true {
+          try await Terminal.write(view.leave())
+          Terminal.restore(typing)
+          jobControl?.stop()
+        }
+        if jobControl?.hasContinued == true {
+          typing = Terminal.hideTyping() ?? typing
+          view.forget()
+        }
+        if form == .live, Terminal.isForeground != (view.form == .live) {
+          view.form = view.form == .live ? .plain : .live
+          if view.form == .plain { try await Terminal.write(view.leave()) }
+        }
+        let terminal = Terminal()
+        try await Terminal.write(
+          try view.text(
+            update, at: .now, size: terminal.size, hasColor: terminal.hasColor, notes: notes()))
+        if update.isFinished {
+          try await Terminal.write(view.end())
+          return update.isCompleted
+        }
+        try await Task.sleep(for: .milliseconds(250))
       }
-      if jobControl?.hasContinued == true {
-        typing = Terminal.hideTyping() ?? typing
-        view.forget()
-      }
-      if form == .live, Terminal.isForeground != (view.form == .live) {
-        view.form = view.form == .live ? .plain : .live
-        if view.form == .plain { Terminal.write(view.leave()) }
-      }
-      let terminal = Terminal()
-      Terminal.write(
-        try view.text(
-          update, at: .now, size: terminal.size, hasColor: terminal.hasColor, notes: notes()))
-      if update.isFinished { return update.isCompleted }
-      try await Task.sleep(for: .milliseconds(250))
+    } catch {
+      try? await Terminal.write(view.end())
+      throw error
     }
   }
 }

@@ -43,8 +43,12 @@ final class CommandHarness: Sendable {
   }
 
   /// Starts `batchd` on this Redis.
-  func start(_ arguments: [String], input: String = "") throws -> RunningCommand {
-    try RunningCommand(arguments + ["--redis", redis.url], input: input, folder: redis.folder)
+  /// - Parameter output: its standard output, instead of a file.
+  func start(
+    _ arguments: [String], input: String = "", output: FileHandle? = nil
+  ) throws -> RunningCommand {
+    try RunningCommand(
+      arguments + ["--redis", redis.url], input: input, folder: redis.folder, output: output)
   }
 
   /// Runs `body` beside a worker whose two stages run `handler`.
@@ -113,7 +117,7 @@ final class RunningCommand: @unchecked Sendable {
   /// - Parameter environment: beside the test's own.
   init(
     _ arguments: [String], input: String, folder: String, environment: [String: String] = [:],
-    isJournal: Bool = false
+    isJournal: Bool = false, output: FileHandle? = nil
   ) throws {
     base = "\(folder)/command-\(UUID().uuidString)"
     for (suffix, text) in [("in", input), ("out", ""), ("err", "")] {
@@ -129,7 +133,7 @@ final class RunningCommand: @unchecked Sendable {
       process.environment?["JOURNAL_STREAM"] = "\(device):\(node)"
     }
     process.standardInput = FileHandle(forReadingAtPath: "\(base).in")
-    process.standardOutput = FileHandle(forWritingAtPath: "\(base).out")
+    process.standardOutput = output ?? FileHandle(forWritingAtPath: "\(base).out")
     process.standardError = FileHandle(forWritingAtPath: "\(base).err")
     let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
     ended = stream

@@ -1,3 +1,5 @@
+import Foundation
+import Glibc
 import Pipeline
 import TestSupport
 import Testing
@@ -73,6 +75,44 @@ import Worker
       let outcome = try await watch.outcome()
       #expect(outcome.status == 0)
       #expect(outcome.lines.last?.contains("1/1 items  completed") == true)
+    }
+  }
+
+  @Test func ctrlCEndsAWatchThatNobodyReads() async throws {
+    let harness = try await CommandHarness()
+    let isOpen = Latch()
+    try await harness.withWorker(
+      handler: Handler { _, _ in
+        try await isOpen.wait()
+        return nil
+      }
+    ) {
+      _ = try await harness.run("enqueue", "--id", "b1", "A")
+      await eventually("b1 runs") { try await harness.redis.cli("ZCARD", "batchd:leases") == "1" }
+      let pipe = Pipe()
+      let full = pipe.fileHandleForWriting.fileDescriptor
+      let size = 65_536
+      #expect(write(full, [UInt8](repeating: 10, count: size), size) == size)
+      func clients() async throws -> [String: String] {
+        let lines = try await harness.redis.cli("CLIENT", "LIST").split(separator: "\n")
+        return Dictionary(
+          lines.map { line in
+            (String(line.prefix { $0 != " " }), String(line))
+          }, uniquingKeysWith: { $1 })
+      }
+      let before = try await clients()
+      let watch = try harness.start(
+        ["watch", "b1", "--json"], output: pipe.fileHandleForWriting)
+      await eventually("it waits for a reader instead of looking") {
+        try await clients().contains {
+          before[$0.key] == nil && $0.value.contains(#/ idle=[1-9]/#)
+        }
+      }
+      let began = ContinuousClock.now
+      watch.interrupt()
+      #expect(try await watch.outcome().status == 130)
+      #expect(.now - began < .seconds(5))
+      isOpen.set()
     }
   }
 

@@ -38,5 +38,16 @@ extension ProcessTests {
       #expect(await first.exitStatus(within: .seconds(45)) == 0, "\(first.output)")
       #expect(try await !Self.answers(folder))
     }
+
+    @Test func whoReadsNoMoreStopsEverything() async throws {
+      let folder = try TestFolder()
+      let up = try Program(
+        "batchd", ["up", "--chaos", "--workers", "1", "--dir", folder.path],
+        output: "\(folder.path)/out",
+        through: ["bash", "-c", #""$0" "$@" | head -1; exit ${PIPESTATUS[0]}"#])
+      #expect(await up.exitStatus(within: .seconds(60)) == 128 + SIGPIPE, "\(up.output)")
+      #expect(up.output.contains("killing workers"))
+      #expect(try await !Self.answers(folder))
+    }
   }
 }
