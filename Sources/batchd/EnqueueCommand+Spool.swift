@@ -13,41 +13,52 @@ extension EnqueueCommand {
     let named = try envelopes.map { try Self.named($0, limits: configuration.limits) }
     let again = try common.repeated(configuration)
     let control: Control
+    var isSent = false
     do {
       control = try await common.connect(configuration)
       _ = try await Admission(of: named.map(\.envelope), control, strict: !raw)
       var delivery = SpoolDelivery(spool, configuration.limits)
-      try await delivery.run(control) { try await control.push(named.map(\.bytes)) }
-      delivery.tell()
+      defer { delivery.tell() }
+      try await delivery.run(control) {
+        isSent = true
+        try await control.push(named.map(\.bytes))
+      }
     } catch let error as RedisError where SpoolDelivery.isAway(error) {
-      let path = try await keep(named, spool, error, again: again)
-      return try await report(named.map(\.envelope), nil, again: again, spooled: path)
+      // A refusal of Redis is an answer, if it was the only one.
+      let isUnknown = isSent && (error.serverCode.isEmpty || named.count > 1)
+      let paths = try await keep(named, spool, error, isUnknown: isUnknown, again: again)
+      return try await report(named.map(\.envelope), nil, again: again, spooled: paths.first)
     }
     try await report(named.map(\.envelope), control, again: again)
   }
 
+  /// - Parameter isUnknown: whether Redis may have taken them, for its answer was lost.
   private func keep(
-    _ envelopes: [Checked], _ spool: Spool, _ error: RedisError, again: String
-  ) async throws -> String {
+    _ envelopes: [Checked], _ spool: Spool, _ error: RedisError, isUnknown: Bool, again: String
+  ) async throws -> [String] {
+    let outcome =
+      isUnknown
+      ? "whether it was enqueued nobody knows: batchd status\(again) may show it"
+      : "nothing was enqueued"
     if let rerun = envelopes.first(where: \.envelope.isRerun)?.envelope.id {
       throw CommandError(
         .unavailable,
-        "\(error.message); \"\(rerun)\" is a rerun, which is not kept: delivered twice it would run twice; nothing was enqueued"
+        "\(error.message); \"\(rerun)\" is a rerun, which is not kept: delivered twice it would run twice; \(outcome)"
       )
     }
-    let path: String
+    let paths: [String]
     do {
-      path = try await spool.locked { try spool.keep(envelopes.map(\.bytes)) }
+      paths = try await spool.locked { try spool.keep(envelopes.map(\.bytes)) }
     } catch let failure as CommandError {
       throw CommandError(
-        failure.code, "\(error.message); and \(failure.message); nothing was enqueued")
+        failure.code, "\(error.message); and \(failure.message); \(outcome)")
     }
     let what = Wording.count(envelopes.count, "batch is", "batches are")
     Terminal.complain("batchd: \(error.message)")
     Terminal.complain(
-      "\(what) kept in \(path); to deliver: batchd enqueue --spool \(spool.folder)\(again)\nnot checked: whether ids and pipelines are known"
+      "\(what) kept in \(paths.joined(separator: ", ")); to deliver: batchd enqueue --spool \(spool.folder)\(again)\nnot checked: whether ids and pipelines are known"
     )
-    return path
+    return paths
   }
 
   /// The envelope with an id, its other bytes as they are.
@@ -72,6 +83,7 @@ extension EnqueueCommand {
   func deliver(_ spool: Spool, _ configuration: Configuration) async throws {
     let bad = try await Interrupt.orFinished {
       var delivery = SpoolDelivery(spool, configuration.limits)
+      defer { delivery.tell() }
       var pause = SpoolDelivery.firstPause
       var reason: String?
       while try !spool.files().isEmpty {
@@ -88,7 +100,6 @@ extension EnqueueCommand {
           pause = min(pause * 2, SpoolDelivery.longestPause)
         }
       }
-      delivery.tell()
       try common.answer(delivery.words, delivery.report)
       return delivery.report.bad.count
     }

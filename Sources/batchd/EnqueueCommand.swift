@@ -121,7 +121,7 @@ struct EnqueueCommand: AsyncParsableCommand {
     /// Missing while Redis is away.
     let workers: Int?
     let watch: String
-    /// The file that keeps them; missing when Redis has them.
+    /// The file that keeps them, or the first one; missing when Redis has them.
     let spooled: String?
   }
 

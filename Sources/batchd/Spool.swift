@@ -51,9 +51,33 @@ struct Spool: Sendable {
   }
 
   /// Keeps envelopes: when this returns, they outlive a crash of the machine. Under the lock only.
-  /// - Returns: the path of the file.
+  /// - Parameter byteLimit: the most that one file holds; who delivers reads no more.
+  /// - Returns: the paths of the files.
   /// - Throws: `CommandError`; then nothing is kept.
-  func keep(_ envelopes: [[UInt8]]) throws(CommandError) -> String {
+  func keep(
+    _ envelopes: [[UInt8]], byteLimit: Int = TextInput.byteLimit
+  ) throws(CommandError) -> [String] {
+    var paths: [String] = []
+    do throws(CommandError) {
+      var from = 0
+      var bytes = 0
+      for (at, envelope) in envelopes.enumerated() {
+        if at > from, bytes + envelope.count + 1 > byteLimit {
+          paths.append(try keepTogether(envelopes[from..<at]))
+          from = at
+          bytes = 0
+        }
+        bytes += envelope.count + 1
+      }
+      paths.append(try keepTogether(envelopes[from...]))
+    } catch {
+      for path in paths { unlink(path) }
+      throw error
+    }
+    return paths
+  }
+
+  private func keepTogether(_ envelopes: ArraySlice<[UInt8]>) throws(CommandError) -> String {
     let path = "\(folder)/\(try nextName())"
     // Hidden, so that nobody takes it for whole.
     let temporary = "\(folder)/.\(UUID().uuidString)"
@@ -74,11 +98,12 @@ struct Spool: Sendable {
     return path
   }
 
-  private func save(_ envelopes: [[UInt8]], to path: String) throws(CommandError) {
-    // Whoever delivers may be another user of the folder's group; the umask may take that back.
+  private func save(_ envelopes: ArraySlice<[UInt8]>, to path: String) throws(CommandError) {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o640)
     guard descriptor >= 0 else { throw refusal(errno) }
     defer { close(descriptor) }
+    // Whoever delivers may be another user of the folder's group, whatever the umask says.
+    guard fchmod(descriptor, 0o640) == 0 else { throw refusal(errno) }
     var bytes: [UInt8] = []
     for envelope in envelopes { bytes += envelope + [UInt8(ascii: "\n")] }
     var written = 0
@@ -95,15 +120,36 @@ struct Spool: Sendable {
 
   /// Microseconds since 1970, and later than any name that is there: a clock that was set back changes no order.
   private func nextName() throws(CommandError) -> String {
-    let last = try files().last.map { URL(filePath: $0).lastPathComponent } ?? ""
-    let least = Int(last.prefix { $0.isNumber }) ?? 0
+    let last = try files().compactMap(Self.number).max() ?? 0
     let now = Int(Date().timeIntervalSince1970 * 1e6)
-    let digits = String(max(now, least + 1))
-    return String(repeating: "0", count: max(0, 18 - digits.count)) + digits + Self.ending
+    let digits = String(max(now, last + 1))
+    guard digits.count <= Self.digits else {
+      throw CommandError(
+        .unavailable,
+        "no name comes after that of \(folder)/\(last)\(Self.ending); deliver it first, or rename it"
+      )
+    }
+    return String(repeating: "0", count: Self.digits - digits.count) + digits + Self.ending
+  }
+
+  private static let digits = 18
+
+  /// nil for a name that somebody else chose.
+  private static func number(_ path: String) -> Int? {
+    let name = URL(filePath: path).lastPathComponent.dropLast(ending.count)
+    let isOurs = name.utf8.count == digits && name.utf8.allSatisfy { (0x30...0x39).contains($0) }
+    return isOurs ? Int(name) : nil
   }
 
   /// Takes a file that holds no batches out of the way; it stays for a person to look at.
-  func setAside(_ path: String) { rename(path, path + Self.badEnding) }
+  func setAside(_ path: String) throws(CommandError) {
+    guard rename(path, path + Self.badEnding) == 0 else {
+      throw CommandError(
+        .unavailable,
+        "\(path) holds no batches and cannot be renamed: \(String(cString: strerror(errno))); move it away"
+      )
+    }
+  }
 
   private func opened() throws(CommandError) -> Int32 {
     let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)

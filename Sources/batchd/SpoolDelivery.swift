@@ -68,7 +68,9 @@ struct SpoolDelivery: Sendable {
     do throws(CommandError) {
       envelopes = try read(path)
     } catch {
-      spool.setAside(path)
+      // What cannot be read may hold batches: it stays, and in its place.
+      guard error.code == .data else { throw error }
+      try spool.setAside(path)
       report.bad.append(Bad(file: path + Spool.badEnding, reason: error.message))
       return
     }

@@ -2,7 +2,7 @@ internal import Foundation
 
 /// What a person hands to a command: a file or standard input, pipes included.
 enum TextInput {
-  private static let byteLimit = 256 << 20
+  static let byteLimit = 256 << 20
 
   /// - Parameter path: `-` is standard input.
   static func bytes(of path: String) throws(CommandError) -> [UInt8] {

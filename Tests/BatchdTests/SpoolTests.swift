@@ -4,6 +4,8 @@ import Pipeline
 import TestSupport
 import Testing
 
+@testable import batchd
+
 /// `enqueue --spool`, with a real Redis that goes away and comes back.
 @Suite struct SpoolTests {
   private struct Site {
@@ -174,6 +176,73 @@ import Testing
         "batchd: \(site.folder)/2.batches.bad was not delivered: line 2: entry: not JSON"))
     #expect(try await site.ids() == ["b1", "b3"])
     #expect(try site.files == ["2.batches.bad", "notes.txt"])
+  }
+
+  @Test func whatCannotBeReadStaysInItsPlace() async throws {
+    let site = try await Site()
+    try Data(#"{"id":"b1"}"#.utf8).write(to: URL(filePath: "\(site.folder)/1.batches"))
+    // A read of it fails whoever asks, root too.
+    try FileManager.default.createDirectory(
+      atPath: "\(site.folder)/2.batches", withIntermediateDirectories: false)
+    try Data(#"{"id":"b3"}"#.utf8).write(to: URL(filePath: "\(site.folder)/3.batches"))
+    let outcome = try await site.enqueue()
+    #expect(outcome.status == 66, "\(outcome.complaint)")
+    #expect(outcome.complaint.contains("cannot read \(site.folder)/2.batches"))
+    #expect(try await site.ids() == ["b1"])
+    #expect(try site.files == ["2.batches", "3.batches"])
+  }
+
+  @Test func whatCannotBeSetAsideIsAnError() async throws {
+    let site = try await Site()
+    try Data("no batch".utf8).write(to: URL(filePath: "\(site.folder)/1.batches"))
+    try FileManager.default.createDirectory(
+      atPath: "\(site.folder)/1.batches.bad", withIntermediateDirectories: false)
+    let outcome = try await site.enqueue()
+    #expect(outcome.status == 69)
+    #expect(outcome.complaint.contains("cannot be renamed: Is a directory"))
+    #expect(try site.files == ["1.batches", "1.batches.bad"])
+  }
+
+  @Test func namesOfOthersAreInNobodysWay() async throws {
+    let site = try await Site()
+    site.harness.redis.kill()
+    try Data(#"{"id":"b2"}"#.utf8)
+      .write(to: URL(filePath: "\(site.folder)/9223372036854775807.batches"))
+    let kept = try await site.enqueue("--id", "b1")
+    #expect(kept.status == 0, "\(kept.complaint)")
+    // The last name of ours: the next one would be out of order.
+    try Data(#"{"id":"b3"}"#.utf8)
+      .write(to: URL(filePath: "\(site.folder)/999999999999999999.batches"))
+    let late = try await site.enqueue("--id", "b4")
+    #expect(late.status == 69 && late.complaint.contains("no name comes after"))
+    #expect(try site.files.count == 3)
+  }
+
+  @Test func manyAreKeptInFilesThatCanBeRead() async throws {
+    let folder = try TemporaryFolder()
+    let mask = umask(0o077)
+    defer { umask(mask) }
+    let paths = try Spool(folder.path).keep(
+      ["{1}", "{2}", "{3}", "{456789}"].map { Array($0.utf8) }, byteLimit: 8)
+    #expect(try Spool(folder.path).files() == paths)
+    let texts = try paths.map { try String(contentsOf: URL(filePath: $0), encoding: .utf8) }
+    #expect(texts == ["{1}\n{2}\n", "{3}\n", "{456789}\n"])
+    for path in paths {
+      let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions]
+      #expect(mode as? Int == 0o640)
+    }
+  }
+
+  @Test func aRerunWhoseAnswerIsLostMayBeEnqueued() async throws {
+    let site = try await Site()
+    let config = "\(site.harness.redis.folder)/batchd.toml"
+    try "[redis]\ncall_timeout_ms = 1000\n".write(
+      toFile: config, atomically: true, encoding: .utf8)
+    _ = try await site.harness.redis.cli("CLIENT", "PAUSE", "60000", "WRITE")
+    let rerun = try await site.enqueue("--id", "b1", "--rerun", "--config", config)
+    #expect(rerun.status == 69, "\(rerun.complaint)")
+    #expect(rerun.complaint.contains("whether it was enqueued nobody knows"), "\(rerun.complaint)")
+    #expect(try site.files == [])
   }
 
   @Test func aFolderThatCannotKeepIsAnError() async throws {
