@@ -114,8 +114,7 @@ extension Control {
     }
     switch found.whereabouts {
     case .queue, .lane, .suspects:
-      let list = found.place ?? ""
-      (found.ahead, found.isInNoList) = try await ahead(of: batch.id, in: list)
+      (found.ahead, found.isInNoList) = try await ahead(of: batch.id, in: found.place ?? "")
       if found.whereabouts == .queue { try await addRunning(&found, of: batch) }
       if found.ahead == nil, found.whereabouts == .queue {
         found.takenBy = try await taker(of: batch.id, list)

@@ -77,10 +77,9 @@ struct EnqueueCommand: AsyncParsableCommand {
     let again = try common.repeated(configuration)
     try await report(envelopes.map(\.envelope), control, again: again)
     guard wait else { return }
-    let operations = try await Interrupt.orFinished {
+    try await WatchCommand.watch(since: before, common: common, configuration) {
       try await admission.settled(control)
     }
-    try await WatchCommand.watch(operations, since: before, common: common, configuration)
   }
 
   /// One envelope and the bytes that are sent.

@@ -124,11 +124,14 @@ struct ImportAccounts: AsyncParsableCommand {
   private static func write(_ text: String, to path: String, in folder: String) throws {
     var owner = stat()
     func failure(_ what: String) -> CommandError {
-      CommandError(.cannotCreate, "\(what): \(String(cString: strerror(errno)))")
+      CommandError(.cannotCreate, "cannot write \(what): \(String(cString: strerror(errno)))")
     }
     guard stat(folder, &owner) == 0 else {
-      throw failure(
-        "the folder \(folder); make it first: install -d -o batchd -g batchd -m 750 \(folder)")
+      let reason = String(cString: strerror(errno))
+      throw CommandError(
+        .cannotCreate,
+        "cannot write into \(folder): \(reason); make it first: install -d -o batchd -g batchd -m 750 \(folder)"
+      )
     }
     let temporary = "\(folder)/.batchd-import-\(getpid())"
     unlink(temporary)

@@ -76,6 +76,9 @@ struct ImportJobs: AsyncParsableCommand {
   func run() async throws {
     let settings = try Configuration(file: config).store
     var lines = try NDJSONLines(file)
+    if settings.url == nil, !FileManager.default.fileExists(atPath: settings.path) {
+      Terminal.complain("there is no store at \(settings.path) yet: making it")
+    }
     let store = try await settings.open()
     var report = Report()
     var step: [(line: Int, document: JobDocument)] = []

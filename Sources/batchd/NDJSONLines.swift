@@ -70,7 +70,7 @@ struct NDJSONLines {
         searched = rest.count
         rest = Data(rest) + chunk
       } catch {
-        throw CommandError(.noInput, "\(name) cannot be read: \(error.localizedDescription)")
+        throw CommandError(.noInput, "\(name) cannot be read: is it a file, and may you read it?")
       }
     }
   }

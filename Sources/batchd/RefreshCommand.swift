@@ -86,13 +86,12 @@ struct RefreshCommand: AsyncParsableCommand {
     try await report(started, control, again: again)
     guard wait else { return }
     let operations = Set(started.joined.values).union(started.operation.map { [$0] } ?? [])
-    try await Interrupt.orFinished {
+    try await WatchCommand.watch(since: before, common: common, configuration) {
       while try await control.progress(of: operations.sorted()).contains(where: { $0 == nil }) {
         try await Task.sleep(for: .milliseconds(100))
       }
+      return operations.sorted()
     }
-    try await WatchCommand.watch(
-      operations.sorted(), since: before, common: common, configuration)
   }
 
   /// - Throws: `CommandError` for what the configuration does not have.

@@ -17,8 +17,13 @@ struct Stack: Sendable {
   init(
     folder: String, base: Configuration, workers count: Int, simulation: Simulation?
   ) throws {
-    try FileManager.default.createDirectory(
-      atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    do {
+      try FileManager.default.createDirectory(
+        atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    } catch {
+      throw UpError(
+        description: "cannot make the folder \(folder); name another by --dir (mkdir -p says why)")
+    }
     self.folder = folder
     var configuration = base
     configuration.redis = .init()

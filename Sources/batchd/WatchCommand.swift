@@ -26,18 +26,22 @@ struct WatchCommand: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
-    try await Self.watch(operations, common: common, try common.configuration())
+    let operations = operations
+    try await Self.watch(common: common, try common.configuration()) { operations }
   }
 
   /// Watches until all have ended.
-  /// - Parameter since: the state change after which errors are told; nil is now.
+  /// - Parameters:
+  ///   - operations: waits, where need be, until there is something to watch. In the same breath as the watch: whoever asks
+  ///     for signals a second time in a process is given none.
+  ///   - since: the state change after which errors are told; nil is now.
   /// - Throws: `ExitCode` 1 when one ended otherwise than completed.
   static func watch(
-    _ operations: [String], since: String? = nil, common: CommonOptions,
-    _ configuration: Configuration
+    since: String? = nil, common: CommonOptions, _ configuration: Configuration,
+    _ operations: @escaping @Sendable () async throws -> [String]
   ) async throws {
     let isCompleted = try await Interrupt.orFinished {
-      var watcher = Watcher(operations, since: since, gates: configuration.gates) {
+      var watcher = Watcher(try await operations(), since: since, gates: configuration.gates) {
         try await common.connect(configuration)
       }
       return try await show(&watcher, common.json ? .json : Terminal().isLive ? .live : .plain)

@@ -5,6 +5,8 @@ import TestSupport
 import Testing
 import Worker
 
+@testable import enum TestSupport.ChildProcess
+
 /// `watch` and `status` over a worker of this process.
 @Suite struct CommandWatchTests {
   private static func objects(_ outcome: CommandHarness.Outcome) throws -> [JSON] {
@@ -132,6 +134,40 @@ import Worker
       watch.interrupt()
       #expect(try await watch.outcome().status == 130)
       isOpen.set()
+    }
+  }
+
+  @Test func ctrlCEndsAWait() async throws {
+    let harness = try await CommandHarness()
+    let isOpen = Latch()
+    try await harness.withWorker(
+      handler: Handler { _, _ in
+        try await isOpen.wait()
+        return nil
+      }
+    ) {
+      let wait = try harness.start(["enqueue", "--id", "b1", "--wait", "A"])
+      await eventually("it is watched") { try wait.output.contains("0/1 items") }
+      wait.interrupt()
+      #expect(try await wait.outcome().status == 130)
+      _ = try await harness.run("pause", "pipeline:demo")
+      let paused = try harness.start(["enqueue", "--id", "b2", "--wait", "A"])
+      await eventually("it is watched") { try paused.output.contains("b2  0%") }
+      paused.interrupt()
+      #expect(try await paused.outcome().status == 130)
+      isOpen.set()
+    }
+  }
+
+  @Test func anAnswerThatCannotBeWrittenIsAnError() async throws {
+    let harness = try await CommandHarness()
+    for words in ["status", "rejected", "doctor", "metrics"] {
+      let shell = try await ChildProcess.run(
+        [
+          "/bin/sh", "-c", "\"$0\" \"$@\" > /dev/full; echo $?", RunningCommand.binary.path, words,
+          "--redis", harness.redis.url,
+        ], in: harness.redis.folder)
+      #expect(shell.contains("74"), "\(words): \(shell)")
     }
   }
 

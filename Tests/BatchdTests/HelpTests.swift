@@ -59,7 +59,8 @@ import Testing
   /// Values that no shell can know.
   private static let free: Set = [
     "account-field", "at", "attempt", "batch", "batch-size", "batches", "before", "delay", "error",
-    "id", "inputs", "instance", "item", "items", "limit", "ms", "n|time", "n|time|all", "name-field",
+    "id", "inputs", "instance", "item", "items", "limit", "ms", "n|time", "n|time|all",
+    "name-field",
     "payload", "prefix", "reason", "redis", "since", "size", "token-field", "wait-ms", "workers",
   ]
 
