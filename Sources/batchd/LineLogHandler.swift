@@ -63,17 +63,24 @@ struct LineLogHandler: LogHandler {
 
   func log(event: LogEvent) {
     let now = Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1_000))
-    let line = Array((line(event, at: now) + "\n").utf8)
-    line.withUnsafeBytes { bytes in
-      var rest = bytes[...]
-      while !rest.isEmpty {
-        // In one write, so that lines of several processes on one stream do not mix.
-        let count = write(
-          STDERR_FILENO, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
-        if count < 0 && errno == EINTR { continue }
-        guard count > 0 else { return }
-        rest = rest.dropFirst(count)
+    Self.write(Array((line(event, at: now) + "\n").utf8), to: STDERR_FILENO)
+  }
+
+  /// Waits for a slow reader; what nobody can read is lost.
+  static func write(_ line: [UInt8], to descriptor: Int32) {
+    var rest = line[...]
+    while !rest.isEmpty {
+      // In one write, so that lines of several processes on one stream do not mix.
+      let count = rest.withUnsafeBytes { posixWrite(descriptor, $0.baseAddress, $0.count) }
+      if count < 0 && errno == EINTR { continue }
+      if count < 0 && errno == EAGAIN {
+        // Another process on the same stream may have made it non-blocking.
+        var output = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        poll(&output, 1, -1)
+        continue
       }
+      guard count > 0 else { return }
+      rest = rest.dropFirst(count)
     }
   }
 

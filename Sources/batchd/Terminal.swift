@@ -99,6 +99,7 @@ struct Terminal {
   }
 }
 
-private func posixWrite(_ file: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+/// write(2), for those who have a `write` of their own.
+func posixWrite(_ file: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
   write(file, bytes, count)
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Logging
 import Pipeline
 import TestSupport
@@ -53,6 +54,22 @@ import Testing
       level: .info, message: "m", metadata: ["error": "\(String(repeating: "ü", count: 1 << 20))"],
       source: "", file: "", function: "", line: 1)
     #expect(handler.line(event, at: Timestamp(milliseconds: 0)).utf8.count < 5_000)
+  }
+
+  @Test func aSlowReaderOfANonBlockingStreamGetsWholeLines() async throws {
+    let pipe = Pipe()
+    let (reader, writer) = (pipe.fileHandleForReading, pipe.fileHandleForWriting)
+    #expect(fcntl(writer.fileDescriptor, F_SETFL, O_NONBLOCK) == 0)
+    let line = [UInt8](repeating: UInt8(ascii: "a"), count: 1 << 20)
+    Thread.detachNewThread {
+      LineLogHandler.write(line, to: writer.fileDescriptor)
+      try? writer.close()
+    }
+    await eventually("there is something to read") {
+      var input = pollfd(fd: reader.fileDescriptor, events: Int16(POLLIN), revents: 0)
+      return poll(&input, 1, 0) == 1
+    }
+    #expect(try reader.readToEnd()?.count == line.count)
   }
 
   /// What a worker writes from its start to its end, as files hold it and as the journal reads it.
