@@ -11,6 +11,7 @@ extension Control {
     static let keysPerStep = 1_000
   }
 
+  /// What the queue looks like now. Bounded; `isPartial` says when a bound was met.
   public func snapshot() async throws -> Snapshot {
     let replies = try await read([
       ["TIME"], ["HGET", .text(keys.meta), "epoch"], ["LLEN", .text(keys.enqueue)],

@@ -42,6 +42,7 @@ public struct Explanation: Sendable, Hashable, Encodable {
   }
 
   public let id: String
+  /// When Redis was asked, in Unix milliseconds by its clock, as all moments here.
   public let takenAt: Int
   public internal(set) var whereabouts = Whereabouts.unknown
   public internal(set) var batch: BatchState?
@@ -58,6 +59,7 @@ public struct Explanation: Sendable, Hashable, Encodable {
   public internal(set) var isCancelling = false
   /// Since when its worker has it, RFC 3339, where an event still tells.
   public internal(set) var leasedSince: String?
+  /// nil when it holds no lease.
   public internal(set) var leaseExpiresAt: Int?
   /// Who holds the lease, dead or alive.
   public internal(set) var worker: WorkerStatus?
@@ -101,6 +103,7 @@ public struct Explanation: Sendable, Hashable, Encodable {
 /// Why an operation is not finished, or that it is.
 public struct OperationExplanation: Sendable, Hashable, Encodable {
   public let progress: OperationProgress
+  /// When Redis was asked, in Unix milliseconds by its clock.
   public let takenAt: Int
   /// Batches of its declared size that were never admitted.
   public internal(set) var missing = 0

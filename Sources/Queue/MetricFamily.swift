@@ -4,7 +4,9 @@ public struct MetricFamily: Sendable, Hashable, Encodable {
     case counter, gauge, histogram
   }
 
+  /// As Prometheus names it, `batchd_…`.
   public let name: String
+  /// One line.
   public let help: String
   public let kind: Kind
   public let series: [MetricSeries]

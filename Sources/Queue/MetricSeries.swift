@@ -1,5 +1,6 @@
 /// One measured series, as a field of a worker's hash holds it: `NAME{LABEL="VALUE",…}` and its value.
 public struct MetricSeries: Sendable, Hashable {
+  /// What it shows: a count, seconds, or how many values lay within each bound.
   public enum Value: Sendable, Hashable {
     case integer(Int)
     case seconds(Double)
@@ -32,6 +33,7 @@ public struct MetricSeries: Sendable, Hashable {
   }
 
   public let name: String
+  /// Label → value, unescaped.
   public let labels: [String: String]
   public let value: Value
 
