@@ -1,3 +1,4 @@
+internal import Dispatch
 internal import GRDB
 internal import Glibc
 
@@ -62,14 +63,12 @@ public struct SQLiteCondition: Sendable {
   private static func check(
     _ queue: DatabaseQueue, milliseconds: Int
   ) async throws -> (damage: String?, isChecked: Bool) {
-    let end = Task {
-      try await Task.sleep(for: .milliseconds(milliseconds))
-      // One that comes before the check begins is forgotten.
-      while !Task.isCancelled {
-        queue.interrupt()
-        try await Task.sleep(for: .milliseconds(5))
-      }
-    }
+    // On a thread of its own: the check itself keeps others from running. An interrupt that comes before the check begins is
+    // forgotten.
+    let end = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "batchd.check"))
+    end.schedule(deadline: .now() + .milliseconds(milliseconds), repeating: .milliseconds(5))
+    end.setEventHandler { queue.interrupt() }
+    end.resume()
     defer { end.cancel() }
     do {
       let found = try await queue.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
