@@ -1,8 +1,11 @@
 /// How a run of a batch ended: the record that goes through the outbox `batchd:ended` into SQL.
 public struct EndedBatch: Sendable, Hashable {
+  /// The four ends.
+  public static let statuses = ["completed", "completed_with_errors", "failed", "cancelled"]
+
   public let batch: String
   public let run: Int
-  /// `completed`, `completed_with_errors`, `failed` or `cancelled`.
+  /// One of `statuses`.
   public let status: String
   public let operation: String
   public let account: String?

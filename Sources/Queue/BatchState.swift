@@ -50,7 +50,11 @@ public struct BatchState: Sendable, Hashable, Encodable {
   }
 
   /// Whether its run has not ended.
-  public var isLiving: Bool { ["pending", "processing", "retrying"].contains(status) }
+  public var isLiving: Bool { Self.isLiving(status) }
+
+  static func isLiving(_ status: String) -> Bool {
+    ["pending", "processing", "retrying"].contains(status)
+  }
 }
 
 extension Control {

@@ -43,7 +43,10 @@ extension Control {
   ) async throws -> [String: OperationDetail] {
     let sizes = try await read(
       operations.flatMap {
-        [["LLEN", .text(members($0.operation))], ["SCARD", .text(accounts($0.operation))]]
+        [
+          ["LLEN", .text(keys.members($0.operation))],
+          ["SCARD", .text(keys.accounts($0.operation))],
+        ]
       })
     var (left, leftAccounts) = (Bound.members, Bound.accounts)
     var details: [String: OperationDetail] = [:]
@@ -81,13 +84,10 @@ extension Control {
     return details
   }
 
-  private func members(_ operation: String) -> String { "\(keys.prefix):members:\(operation)" }
-  private func accounts(_ operation: String) -> String { "\(keys.prefix):accounts:\(operation)" }
-
   /// The batches of an operation that have a record; one that runs for another operation since belongs to that.
   private func readMembers(of operation: String) async throws -> [Member] {
     let listed = try await read([
-      ["LRANGE", .text(members(operation)), 0, .integer(Bound.members - 1)]
+      ["LRANGE", .text(keys.members(operation)), 0, .integer(Bound.members - 1)]
     ])[0].texts
     // A batch may be an operation of its own.
     return try await readMembers(listed.filter { $0 != operation } + [operation])
@@ -117,7 +117,7 @@ extension Control {
     var names = Set(tally.accounts.keys)
     if count <= limit {
       names.formUnion(
-        try await read([["SMEMBERS", .text(accounts(operation))]])[0].texts)
+        try await read([["SMEMBERS", .text(keys.accounts(operation))]])[0].texts)
     }
     let living = names.filter { tally.current[$0] != nil }.sorted()
     let ended = names.filter { tally.current[$0] == nil }.sorted()

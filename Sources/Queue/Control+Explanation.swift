@@ -40,7 +40,7 @@ extension Control {
   ) async throws -> Explanation {
     let replies = try await read([
       ["TIME"], ["HGETALL", .text(keys.batch(id))], ["TTL", .text(keys.batch(id))],
-      ["SMEMBERS", .text(keys.paused)], ["EXISTS", .text("\(keys.prefix):input:\(id)")],
+      ["SMEMBERS", .text(keys.paused)], ["EXISTS", .text(keys.input(id))],
     ])
     let now = Self.milliseconds(replies[0])
     let fields = replies[1].fields
@@ -95,9 +95,9 @@ extension Control {
     case _ where !batch.isLiving: .ended
     case keys.leases: .leased
     case keys.delayed: .delayed
-    case "\(keys.prefix):queue:\(list)": .queue
-    case "\(keys.prefix):suspects:\(list)": .suspects
-    case "\(keys.prefix):lane:\(batch.pipeline ?? ""):\(batch.account ?? "")": .lane
+    case keys.queue(list): .queue
+    case keys.suspects(list): .suspects
+    case keys.lane("\(batch.pipeline ?? ""):\(batch.account ?? "")"): .lane
     default: .adrift
     }
   }
@@ -153,13 +153,13 @@ extension Control {
         place == .delayed ? replies[3 * at + 1] : place == .leased ? replies[3 * at + 2] : nil
       let holder = place == .lane && at < holders.count ? holders[at].text : nil
       return .init(
-        batch: batch, whereabouts: place, until: until.flatMap(Self.score),
+        batch: batch, whereabouts: place, until: until?.text?.scoreOfRedis,
         holder: holder == id ? nil : holder)
     }
   }
 
-  /// How many a list hands out before `id`: the last one is the next. nil when it is not among the next 100,000.
-  /// - Returns: nil when it was not found; and whether all of the list was searched in vain.
+  /// How many a list hands out before `id`: the last one is the next.
+  /// - Returns: nil when it is not among the next 100,000; and whether those are the whole list.
   private func ahead(of id: String, in list: String) async throws -> (Int?, Bool) {
     let replies = try await read([
       ["LLEN", .text(list)],
@@ -184,22 +184,18 @@ extension Control {
   private func taker(of id: String, _ list: String) async throws -> String? {
     let replies = try await read([
       ["ZRANGE", .text(keys.workers), 0, 999],
-      ["ZRANGE", .text("\(keys.prefix):departed"), 0, 999],
+      ["ZRANGE", .text(keys.departed), 0, 999],
     ])
     let names = replies.flatMap(\.texts)
     let places = try await read(
       names.map { name -> [RedisArgument] in
-        ["LPOS", .text("\(keys.prefix):intake:\(name):\(list)"), .text(id), "MAXLEN", 1_000]
+        ["LPOS", .text(keys.intake(name, list)), .text(id), "MAXLEN", 1_000]
       })
     return zip(names, places).first { $0.1.integer != nil }?.0
   }
 
   private func score(_ id: String, in set: String) async throws -> Int? {
-    Self.score(try await read([["ZSCORE", .text(set), .text(id)]])[0])
-  }
-
-  private static func score(_ reply: RedisValue) -> Int? {
-    reply.text?.scoreOfRedis
+    try await read([["ZSCORE", .text(set), .text(id)]])[0].text?.scoreOfRedis
   }
 
   /// Who that was, also when it is gone; nil after a day.
@@ -209,7 +205,7 @@ extension Control {
     ])
     let fields = replies[1].fields
     guard !fields.isEmpty else { return nil }
-    guard let beat = Self.score(replies[0]) else {
+    guard let beat = replies[0].text?.scoreOfRedis else {
       return Self.departed(name, at: now, fields)
     }
     return Self.worker(name, fields, beatAt: beat, now: now)

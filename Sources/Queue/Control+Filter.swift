@@ -18,13 +18,13 @@ extension Control {
       try await findMembers(of: operation, filter, body)
     } else if filter.statuses == ["failed"] {
       try await pages(["ZSCAN", .text(keys.failed)], []) { page in
-        let ids = stride(from: 0, to: page.count - 1, by: 2).map { page[$0] }
+        let ids = stride(from: 0, to: page.count - 1, by: 2).compactMap { page[$0].text }
         try await body(try await fitting(filter, ids), ids.count)
       }
     } else {
       let start = keys.batch("")
       try await pages(["SCAN"], ["MATCH", .text("\(start)*")]) { page in
-        let ids = page.map { String($0.dropFirst(start.count)) }
+        let ids = page.compactMap(\.text).map { String($0.dropFirst(start.count)) }
         try await body(try await fitting(filter, ids), ids.count)
       }
     }
@@ -69,16 +69,19 @@ extension Control {
     }
   }
 
-  private func pages(
-    _ command: [RedisArgument], _ options: [RedisArgument], _ body: ([String]) async throws -> Void
+  /// Follows the cursor of SCAN, ZSCAN or HSCAN to its end.
+  /// - Parameter command: the words before the cursor.
+  func pages(
+    _ command: [RedisArgument], _ options: [RedisArgument], step: Int = step,
+    _ body: ([RedisValue]) async throws -> Void
   ) async throws {
     var cursor = "0"
     repeat {
       let page = try await read([
-        command + [.text(cursor)] + options + ["COUNT", .integer(Self.step)]
+        command + [.text(cursor)] + options + ["COUNT", .integer(step)]
       ])[0].array
       cursor = page?.first?.text ?? "0"
-      try await body(page?.last?.texts ?? [])
+      try await body(page?.last?.array ?? [])
     } while cursor != "0"
   }
 

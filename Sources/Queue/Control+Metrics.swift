@@ -73,7 +73,6 @@ extension Control {
   /// What was counted since the prefix began, and outlives every worker.
   private static func totals(_ stats: [String: Int]) -> [MetricFamily] {
     let ended = "batchd_batches_ended_total"
-    let statuses = ["completed", "completed_with_errors", "failed", "cancelled"]
     let others = [
       ("admitted", "batches_admitted", "Batches admitted."),
       ("duplicates", "duplicates", "Entries whose id was known."),
@@ -85,7 +84,7 @@ extension Control {
     return [
       MetricFamily(
         ended, "Runs of batches that ended.", .counter,
-        statuses.map { MetricSeries(ended, ["status": $0], .integer(stats[$0] ?? 0)) })
+        EndedBatch.statuses.map { MetricSeries(ended, ["status": $0], .integer(stats[$0] ?? 0)) })
     ]
       + others.map { field, name, help in
         one("batchd_\(name)_total", help, stats[field] ?? 0, .counter)
@@ -119,11 +118,8 @@ extension Control {
   /// For how many seconds the batch that is next has waited in each list.
   private func ages(_ snapshot: Snapshot) async throws -> [Snapshot.Waiting: Double] {
     let queues = snapshot.queues.filter { $0.waiting > 0 }
-    func key(_ queue: Snapshot.Waiting) -> String {
-      "\(keys.prefix):queue:\(queue.pipeline):\(queue.stage)"
-    }
     let ends = try await read(
-      queues.map { ["LRANGE", .text(key($0)), .integer(-Bound.oldest), -1] })
+      queues.map { ["LRANGE", .text(keys.queue($0.list)), .integer(-Bound.oldest), -1] })
     let waiting = zip(queues, ends).flatMap { queue, ids in
       ids.texts.reversed().map { (queue: queue, id: $0) }
     }
@@ -132,7 +128,7 @@ extension Control {
     var ages: [Snapshot.Waiting: Double] = [:]
     for ((queue, _), record) in zip(waiting, records) where ages[queue] == nil {
       // A stale id is dropped by the next claim.
-      guard let fields = record.array, fields.count == 2, fields[0].text == key(queue),
+      guard let fields = record.array, fields.count == 2, fields[0].text == keys.queue(queue.list),
         let since = fields[1].text.flatMap(Timestamp.init(rfc3339:))
       else { continue }
       ages[queue] = Double(max(0, snapshot.takenAt - Int(since.milliseconds))) / 1_000

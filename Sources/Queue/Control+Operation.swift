@@ -20,7 +20,9 @@ extension Control {
     found.workers = try await workerCount()
     found.missing = max((progress.size ?? 0) - progress.total, 0)
     if progress.failed > 0 {
-      found.failed = try await failed(limit: Bound.failed) { $0.operation == operation }
+      var filter = BatchFilter()
+      filter.operation = operation
+      found.failed = try await failed(filter, limit: Bound.failed)
     }
     found.rejections = try await rejections(naming: operation)
     guard !progress.isFinished else { return found }
@@ -38,7 +40,7 @@ extension Control {
     for from in stride(from: 0, to: Bound.members, by: Bound.membersPerPage) {
       let members = try await read([
         [
-          "LRANGE", .text("\(keys.prefix):members:\(operation)"), .integer(from),
+          "LRANGE", .text(keys.members(operation)), .integer(from),
           .integer(from + Bound.membersPerPage - 1),
         ]
       ])[0].texts
@@ -53,18 +55,15 @@ extension Control {
       ids.map { ["HMGET", .text(keys.batch($0)), "status", "operation"] })
     return zip(ids, replies).compactMap { id, reply in
       let fields = reply.array?.map { $0.text ?? "" } ?? []
-      return ["pending", "processing", "retrying"].contains(fields.first ?? "")
-        && fields.last == operation ? id : nil
+      return BatchState.isLiving(fields.first ?? "") && fields.last == operation ? id : nil
     }
   }
 
   /// Redis's clock, in Unix milliseconds.
   public func time() async throws -> Int { Self.milliseconds(try await read([["TIME"]])[0]) }
 
-  /// Up to `limit` failed batches that `fit`, the newest first; only the last 20,000 are looked at.
-  public func failed(
-    limit: Int, where fit: @Sendable (BatchState) -> Bool
-  ) async throws -> [BatchState] {
+  /// Up to `limit` failed batches that the filter fits, the newest first; only the last 20,000 are looked at.
+  public func failed(_ filter: BatchFilter, limit: Int) async throws -> [BatchState] {
     var found: [BatchState] = []
     let step = 200
     for from in stride(from: 0, to: Bound.members, by: step) {
@@ -72,7 +71,9 @@ extension Control {
         ["ZRANGE", .text(keys.failed), .integer(from), .integer(from + step - 1), "REV"]
       ])[0].texts
       // Whoever had its record deleted by hand is not failed any more, but not yet off the list.
-      found += try await batches(ids).compactMap { $0 }.filter { $0.status == "failed" && fit($0) }
+      found += try await batches(ids).compactMap { $0 }.filter {
+        $0.status == "failed" && filter.fits($0)
+      }
       if found.count >= limit || ids.count < step { break }
     }
     return Array(found.prefix(limit))

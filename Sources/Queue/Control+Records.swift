@@ -43,9 +43,10 @@ extension Control {
   private func walk(repair: Bool, _ progress: (Int) -> Void) async throws -> Inspection {
     var seen = Inspection()
     let aside = Array("\(keys.prefix):aside:".utf8)
-    try await follow(["SCAN"], options: ["MATCH", .text("\(keys.prefix):*")]) { page in
-      let found = page.filter { !$0.starts(with: aside) }
-      seen.aside += page.count - found.count
+    try await pages(["SCAN"], ["MATCH", .text("\(keys.prefix):*")], step: Self.step) { page in
+      let names = page.compactMap(\.bytes)
+      let found = names.filter { !$0.starts(with: aside) }
+      seen.aside += names.count - found.count
       seen.keys += found.count
       progress(seen.keys)
       seen.findings += try await look(at: found.map { ($0, []) }, repair: repair)
@@ -54,8 +55,8 @@ extension Control {
       // A key of the wrong type was found above.
       let type = try await read([["TYPE", .text(key)]])[0].text
       guard type == (command == "ZSCAN" ? "zset" : "hash") else { continue }
-      try await follow([.text(command), .text(key)], options: []) { page in
-        let members = stride(from: 0, to: page.count - 1, by: 2).map { page[$0] }
+      try await pages([.text(command), .text(key)], [], step: Self.step) { page in
+        let members = stride(from: 0, to: page.count - 1, by: 2).compactMap { page[$0].bytes }
         seen.findings += try await look(at: members.map { (Array(key.utf8), $0) }, repair: repair)
       }
     }
@@ -67,19 +68,6 @@ extension Control {
   private static func distinct(_ findings: [Finding]) -> [Finding] {
     var met: Set<Finding> = []
     return findings.filter { met.insert($0).inserted }
-  }
-
-  private func follow(
-    _ command: [RedisArgument], options: [RedisArgument], _ body: ([[UInt8]]) async throws -> Void
-  ) async throws {
-    var cursor = "0"
-    repeat {
-      let page = try await read([
-        command + [.text(cursor)] + options + ["COUNT", .integer(Self.step)]
-      ])[0].array
-      cursor = page?.first?.text ?? "0"
-      try await body((page?.last?.array ?? []).compactMap(\.bytes))
-    } while cursor != "0"
   }
 
   private func look(at entries: [(key: [UInt8], member: [UInt8])], repair: Bool) async throws

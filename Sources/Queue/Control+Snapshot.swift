@@ -80,7 +80,7 @@ extension Control {
     let replies = try await read(
       holders.flatMap { lane, holder in
         [
-          ["LLEN", .text("\(keys.prefix):lane:\(lane)")],
+          ["LLEN", .text(keys.lane(lane))],
           ["HMGET", .text(keys.batch(holder)), "stage", "place"],
         ]
       })
@@ -89,7 +89,7 @@ extension Control {
       let place = holder?.last?.text
       let length = replies[2 * at].integer ?? 0
       // A paused account's holder stands in front of the others, and waits for none of them.
-      let isParked = place == "\(keys.prefix):lane:\(lane.key)"
+      let isParked = place == keys.lane(lane.key)
       return Snapshot.Lane(
         name: lane.key, holder: lane.value, stage: holder?.first?.text, place: place,
         waiting: max(length - (isParked ? 1 : 0), 0))

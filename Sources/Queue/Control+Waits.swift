@@ -30,7 +30,7 @@ extension Control {
       places.flatMap { place -> [[RedisArgument]] in
         [
           ["ZSCORE", .text(keys.delayed), .text(place.member.state.id)],
-          ["HGET", .text(keys.lanes), .text(place.lane)], ["LLEN", .text(lane(place))],
+          ["HGET", .text(keys.lanes), .text(place.lane)], ["LLEN", .text(keys.lane(place.lane))],
         ]
           + place.gates.map {
             ["HMGET", .text(keys.gate($0)), "next_ms", "interval", "reason"]
@@ -50,8 +50,6 @@ extension Control {
     }
     try await addLanes(&states, shared, known)
   }
-
-  private func lane(_ place: Place) -> String { "\(keys.prefix):lane:\(place.lane)" }
 
   private func isHeld(_ member: Member) -> Bool { member.place == keys.leases }
 
@@ -88,7 +86,7 @@ extension Control {
     let lanes = lanes.prefix(Bound.lanes)
     // The right end comes next.
     let lists = try await read(
-      lanes.map { ["LRANGE", .text(lane($0.place)), .integer(-Bound.lane), -1] }
+      lanes.map { ["LRANGE", .text(keys.lane($0.place.lane)), .integer(-Bound.lane), -1] }
     ).map { $0.texts.reversed() as [String] }
     let ids = zip(lanes, lists).flatMap { lane, list in [lane.holder].compactMap { $0 } + list }
     let others = try await readMembers(ids.filter { !known.contains($0) })

@@ -60,7 +60,7 @@ extension Control {
   private func unserved(_ snapshot: Snapshot) -> [Finding] {
     snapshot.unserved.filter { !Self.isPaused($0, snapshot) }.map { queue in
       Finding(
-        "\(keys.prefix):queue:\(queue.list)",
+        keys.queue(queue.list),
         "no living worker serves it, and \(queue.waiting + queue.suspects) wait",
         remedy:
           "start a worker whose configuration has [pipelines.\(queue.pipeline).\(queue.stage)], or cancel them"

@@ -29,16 +29,22 @@ public struct Keys: Sendable, Hashable {
   }
   public func batch(_ id: String) -> String { "\(prefix):batch:\(id)" }
   public func errors(_ id: String) -> String { "\(prefix):errors:\(id)" }
-  public func queue(_ list: StageList) -> String { "\(prefix):queue:\(list)" }
-  public func suspects(_ list: StageList) -> String { "\(prefix):suspects:\(list)" }
+  public func queue(_ list: StageList) -> String { queue("\(list)") }
+  public func suspects(_ list: StageList) -> String { suspects("\(list)") }
   public func gate(_ name: String) -> String { "\(prefix):gate:\(name)" }
   public func worker(_ name: String) -> String { "\(prefix):worker:\(name)" }
 
+  /// - Parameter list: `PIPELINE:STAGE` as Redis has it, which need be no stage that is known here.
+  func queue(_ list: String) -> String { "\(prefix):queue:\(list)" }
+  func suspects(_ list: String) -> String { "\(prefix):suspects:\(list)" }
+  /// - Parameter lane: `PIPELINE:ACCOUNT`.
+  func lane(_ lane: String) -> String { "\(prefix):lane:\(lane)" }
+  func accounts(_ operation: String) -> String { "\(prefix):accounts:\(operation)" }
+  func input(_ id: String) -> String { "\(prefix):input:\(id)" }
   func members(_ operation: String) -> String { "\(prefix):members:\(operation)" }
   func output(_ id: String) -> String { "\(prefix):output:\(id)" }
   func items(_ id: String, _ stage: String) -> String { "\(prefix):items:\(id):\(stage)" }
-  func intake(_ worker: String, _ list: StageList) -> String {
-    "\(prefix):intake:\(worker):\(list)"
-  }
+  func intake(_ worker: String, _ list: StageList) -> String { intake(worker, "\(list)") }
+  func intake(_ worker: String, _ list: String) -> String { "\(prefix):intake:\(worker):\(list)" }
   func intake(_ worker: String) -> String { "\(prefix):intake:\(worker):enqueue" }
 }

@@ -112,12 +112,15 @@ final class WorkerMetrics: Sendable {
       }
       state.told = [:]
       for (at, series) in state.series.enumerated() {
-        let text =
-          switch series.published {
-          case .counter(let counter): "\(counter.value)"
-          case .histogram(let histogram): histogram.value.count > 0 ? histogram.value.text : nil
-          }
-        if let text: String, state.known[at] != text { state.told[at] = text }
+        let text: String
+        switch series.published {
+        case .counter(let counter): text = "\(counter.value)"
+        case .histogram(let histogram):
+          let value = histogram.value
+          guard value.count > 0 else { continue }
+          text = value.text
+        }
+        if state.known[at] != text { state.told[at] = text }
       }
       return state.told.sorted { $0.key < $1.key }.map { (state.series[$0.key].field, $0.value) }
     }
@@ -168,9 +171,8 @@ private final class BatchMetrics: Sendable {
   private let wait: Timer
 
   init(_ pipeline: String, timer: StageMetrics.Make<Timer>) {
-    let statuses = ["completed", "completed_with_errors", "failed", "cancelled"]
     times = Dictionary(
-      uniqueKeysWithValues: statuses.map {
+      uniqueKeysWithValues: EndedBatch.statuses.map {
         ($0, timer(.batchTime, ["pipeline": pipeline, "status": $0]))
       })
     wait = timer(.batchWait, ["pipeline": pipeline])

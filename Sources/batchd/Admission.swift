@@ -89,9 +89,6 @@ struct Admission {
     guard state.finishedAt != before?.finishedAt || before?.status != "rejected" else {
       return false
     }
-    throw CommandError(
-      .data,
-      "batch \"\(state.id)\" was rejected: \(state.error ?? ""); mend it and enqueue it again, batchd rejected shows it"
-    )
+    throw CommandError(rejected: state)
   }
 }

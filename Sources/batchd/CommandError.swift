@@ -38,6 +38,14 @@ struct CommandError: Error, Sendable, Equatable {
     self.message = message
   }
 
+  /// - Parameter batch: one whose status is `rejected`.
+  init(rejected batch: BatchState) {
+    self.init(
+      .data,
+      "batch \"\(batch.id)\" was rejected: \(batch.error ?? ""); mend it and enqueue it again, batchd rejected shows it"
+    )
+  }
+
   /// nil for an error that is not ours to word.
   init?(_ error: any Error) {
     switch error {

@@ -143,8 +143,7 @@ struct EnqueueCommand: AsyncParsableCommand {
       if !wait, spooled == nil { Terminal.complain("watch it: \(watch)") }
     }
     if workers == 0, let control {
-      Terminal.complain(
-        "no worker is running: it waits in \(control.keys.enqueue) until one starts")
+      Terminal.complain(Wording.noWorker(control.keys))
     }
   }
 }

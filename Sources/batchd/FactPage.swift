@@ -22,11 +22,11 @@ struct FactPage {
   }
 
   private static func wrapped(_ text: String, _ room: Int?) -> [String] {
-    guard let room, text.count > room else { return [text] }
+    guard let room, Columns.width(text) > room else { return [text] }
     var lines: [String] = []
     var line = ""
     for word in text.split(separator: " ", omittingEmptySubsequences: false) {
-      if !line.isEmpty && line.count + 1 + word.count > room {
+      if !line.isEmpty && Columns.width(line) + 1 + Columns.width(String(word)) > room {
         lines.append(line)
         line = "  " + word
       } else {

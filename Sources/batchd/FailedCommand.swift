@@ -38,13 +38,10 @@ struct FailedCommand: AsyncParsableCommand {
     let configuration = try common.configuration()
     let control = try await common.connect(configuration)
     let now = try await control.time()
-    let (account, pipeline, operation) = (account, pipeline, operation)
+    var filter = BatchFilter()
+    (filter.account, filter.pipeline, filter.operation) = (account, pipeline, operation)
     // One more tells whether there are more.
-    let found = try await control.failed(limit: limit + 1) { batch in
-      (account == nil || batch.account == account)
-        && (pipeline == nil || batch.pipeline == pipeline)
-        && (operation == nil || batch.operation == operation)
-    }
+    let found = try await control.failed(filter, limit: limit + 1)
     let shown = Array(found.prefix(limit))
     guard !common.json else { return print(try CommonOptions.json(shown.map(Row.init))) }
     let terminal = Terminal()

@@ -54,7 +54,7 @@ struct HistoryCommand: AsyncParsableCommand {
   @Flag(help: "Answer in JSON.")
   var json = false
 
-  private static let statuses = ["completed", "completed_with_errors", "failed", "cancelled"]
+  private static let statuses = EndedBatch.statuses
 
   /// A time or a date in UTC, as a command line spells it.
   static func moment(_ text: String) throws -> Timestamp {
@@ -77,7 +77,6 @@ struct HistoryCommand: AsyncParsableCommand {
     if settings.url == nil, Self.isVoid(settings.path) {
       throw CommandError(
         .noInput,
-
         "there is no store at \(settings.path): no worker of this configuration has run yet; start one, or name its file with --config"
       )
     }

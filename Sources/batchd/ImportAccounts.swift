@@ -123,9 +123,6 @@ struct ImportAccounts: AsyncParsableCommand {
   /// Writes a file that only its owner and group can read: those of the folder, for root writes what workers read.
   private static func write(_ text: String, to path: String, in folder: String) throws {
     var owner = stat()
-    func failure(_ what: String) -> CommandError {
-      CommandError(.cannotCreate, "cannot write \(what): \(String(cString: strerror(errno)))")
-    }
     guard stat(folder, &owner) == 0 else {
       let reason = String(cString: strerror(errno))
       throw CommandError(
@@ -133,18 +130,11 @@ struct ImportAccounts: AsyncParsableCommand {
         "cannot write into \(folder): \(reason); make it first: install -d -o batchd -g batchd -m 750 \(folder)"
       )
     }
-    let temporary = "\(folder)/.batchd-import-\(getpid())"
-    unlink(temporary)
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o640)
-    guard descriptor >= 0 else { throw failure(temporary) }
-    defer { close(descriptor) }
-    let bytes = Array(text.utf8)
-    if getuid() == 0 { _ = fchown(descriptor, owner.st_uid, owner.st_gid) }
-    guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0,
-      rename(temporary, path) == 0
-    else {
-      defer { unlink(temporary) }
-      throw failure(path)
+    do throws(WholeFile.Failure) {
+      try WholeFile.write(
+        Array(text.utf8), to: path, owner: getuid() == 0 ? (owner.st_uid, owner.st_gid) : nil)
+    } catch {
+      throw CommandError(.cannotCreate, "cannot write \(error.path): \(error.reason)")
     }
   }
 }

@@ -114,7 +114,7 @@ struct ImportJobs: AsyncParsableCommand {
   private func refuse(_ line: Int, _ reason: String, _ report: inout Report) {
     report.refused += 1
     if report.refused <= Self.namedRefusals {
-      Terminal.complain(StyledLine("line \(line): \(reason)").plainText)
+      Terminal.complain("line \(line): \(reason)")
     } else if report.refused == Self.namedRefusals + 1 {
       Terminal.complain("… more are only counted")
     }

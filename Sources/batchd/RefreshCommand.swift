@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Pipeline
 internal import Queue
+internal import Stages
 
 /// `batchd refresh PIPELINE --all-accounts`
 struct RefreshCommand: AsyncParsableCommand {
@@ -63,7 +64,7 @@ struct RefreshCommand: AsyncParsableCommand {
     guard allAccounts != !account.isEmpty else {
       throw ValidationError("say which accounts: --all-accounts, or --account NAME")
     }
-    guard (1...100).contains(batchSize ?? 1) else {
+    guard WorkizConfiguration.batchSizes.contains(batchSize ?? 1) else {
       throw ValidationError("--batch-size must be 1 to 100")
     }
     if let since, Timestamp(rfc3339: "\(since)T00:00:00Z") == nil {
@@ -203,8 +204,7 @@ struct RefreshCommand: AsyncParsableCommand {
       if !wait { Terminal.complain("watch it: \(watch)") }
     }
     if workers == 0 {
-      Terminal.complain(
-        "no worker is running: it waits in \(control.keys.enqueue) until one starts")
+      Terminal.complain(Wording.noWorker(control.keys))
     }
   }
 

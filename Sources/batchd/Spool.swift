@@ -79,43 +79,14 @@ struct Spool: Sendable {
 
   private func keepTogether(_ envelopes: ArraySlice<[UInt8]>) throws(CommandError) -> String {
     let path = "\(folder)/\(try nextName())"
-    // Hidden, so that nobody takes it for whole.
-    let temporary = "\(folder)/.\(UUID().uuidString)"
-    do throws(CommandError) {
-      try save(envelopes, to: temporary)
-      guard rename(temporary, path) == 0 else { throw refusal(errno) }
+    // 0640, for whoever delivers may be another user of the folder's group.
+    do throws(WholeFile.Failure) {
+      try WholeFile.write(
+        Array(envelopes.joined(separator: [UInt8(ascii: "\n")])) + [UInt8(ascii: "\n")], to: path)
     } catch {
-      unlink(temporary)
-      throw error
-    }
-    let descriptor = try opened()
-    defer { close(descriptor) }
-    guard fsync(descriptor) == 0 else {
-      let code = errno
-      unlink(path)
-      throw refusal(code)
+      throw refusal(error.code)
     }
     return path
-  }
-
-  private func save(_ envelopes: ArraySlice<[UInt8]>, to path: String) throws(CommandError) {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o640)
-    guard descriptor >= 0 else { throw refusal(errno) }
-    defer { close(descriptor) }
-    // Whoever delivers may be another user of the folder's group, whatever the umask says.
-    guard fchmod(descriptor, 0o640) == 0 else { throw refusal(errno) }
-    var bytes: [UInt8] = []
-    for envelope in envelopes { bytes += envelope + [UInt8(ascii: "\n")] }
-    var written = 0
-    while written < bytes.count {
-      let count = bytes[written...].withUnsafeBytes {
-        write(descriptor, $0.baseAddress, $0.count)
-      }
-      if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw refusal(errno) }
-      written += count
-    }
-    guard fsync(descriptor) == 0 else { throw refusal(errno) }
   }
 
   /// Microseconds since 1970, and later than any name that is there: a clock that was set back changes no order.

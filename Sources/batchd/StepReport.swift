@@ -90,21 +90,18 @@ struct StepReport: Encodable, Sendable {
         let shown = sorted.prefix(Self.shown).enumerated().map { at, group in
           let (key, count) = group
           let text = key.isEmpty ? "none" : key
-          return StyledLine(Self.padded(at == 0 ? name : "", 9), .dim)
+          return StyledLine("  " + Columns.padded(at == 0 ? name : "", 9), .dim)
             + StyledLine("\(Wording.count(count))  \(text)")
         }
         let rest = sorted.count - Self.shown
         return shown
           + (rest > 0
-            ? [StyledLine(Self.padded("", 9) + "and \(Wording.count(rest)) more", .dim)] : [])
+            ? [StyledLine("  " + Columns.padded("", 9) + "and \(Wording.count(rest)) more", .dim)]
+            : [])
       }
   }
 
   private static let shown = 8
-
-  private static func padded(_ text: String, _ width: Int) -> String {
-    "  " + text + String(repeating: " ", count: max(width - text.count, 0))
-  }
 
   /// What was done, in one line.
   var outcome: String {

@@ -110,7 +110,7 @@ enum WatchRendering {
     }
     switch pace?.remaining(progress, detail, now: now) {
     case .about(let seconds) where seconds > 0:
-      line += StyledLine("  ETA \(Wording.duration(milliseconds: seconds * 1000))")
+      line += StyledLine("  ETA \(duration(seconds))")
     case .stalled(let seconds):
       line += StyledLine("  stalled for \(duration(seconds))", .yellow)
     default: break

@@ -196,10 +196,7 @@ struct Watcher {
     for (name, batch) in zip(names, try await control.batches(names)).enumerated().map(\.element) {
       let isOperation = progress.contains { $0?.operation == name }
       if !isOperation, let batch, batch.status == "rejected" {
-        throw CommandError(
-          .data,
-          "batch \"\(name)\" was rejected: \(batch.error ?? ""); mend it and enqueue it again, batchd rejected shows it"
-        )
+        throw CommandError(rejected: batch)
       }
       guard let operation = isOperation ? name : batch?.operation else {
         throw CommandError(

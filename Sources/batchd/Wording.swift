@@ -1,4 +1,5 @@
 internal import Pipeline
+internal import Queue
 
 /// Numbers and times as a person reads them.
 enum Wording {
@@ -29,6 +30,10 @@ enum Wording {
     case ..<86_400: "\(seconds / 3_600)h\(two(seconds / 60 % 60))m"
     default: "\(seconds / 86_400)d\(two(seconds / 3_600 % 24))h"
     }
+  }
+
+  static func noWorker(_ keys: Keys) -> String {
+    "no worker is running: it waits in \(keys.enqueue) until one starts"
   }
 
   /// From one RFC 3339 text to another, in milliseconds.

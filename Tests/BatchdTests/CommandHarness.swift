@@ -99,6 +99,14 @@ struct Handler: StageHandler {
     self.body = body
   }
 
+  /// One whose stage jobs end when a test says so.
+  static func held(by latch: Latch) -> Handler {
+    Handler { _, _ in
+      try await latch.wait()
+      return nil
+    }
+  }
+
   func run(_ job: StageJob, _ context: StageContext) async throws -> JSON? {
     try await body(job, context)
   }

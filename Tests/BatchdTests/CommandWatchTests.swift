@@ -59,12 +59,7 @@ import Worker
       "--appendonly", "yes", "--appendfsync", "always",
     ])
     let isOpen = Latch()
-    try await harness.withWorker(
-      handler: Handler { _, _ in
-        try await isOpen.wait()
-        return nil
-      }
-    ) {
+    try await harness.withWorker(handler: .held(by: isOpen)) {
       _ = try await harness.run("enqueue", "--id", "b1", "A")
       await eventually("b1 runs") { try await harness.redis.cli("ZCARD", "batchd:leases") == "1" }
       let watch = try harness.start(["watch", "b1"])
@@ -83,12 +78,7 @@ import Worker
   @Test func ctrlCEndsAWatchThatNobodyReads() async throws {
     let harness = try await CommandHarness()
     let isOpen = Latch()
-    try await harness.withWorker(
-      handler: Handler { _, _ in
-        try await isOpen.wait()
-        return nil
-      }
-    ) {
+    try await harness.withWorker(handler: .held(by: isOpen)) {
       _ = try await harness.run("enqueue", "--id", "b1", "A")
       await eventually("b1 runs") { try await harness.redis.cli("ZCARD", "batchd:leases") == "1" }
       let pipe = Pipe()
@@ -121,12 +111,7 @@ import Worker
   @Test func ctrlCEndsAWatchAsAShellExpects() async throws {
     let harness = try await CommandHarness()
     let isOpen = Latch()
-    try await harness.withWorker(
-      handler: Handler { _, _ in
-        try await isOpen.wait()
-        return nil
-      }
-    ) {
+    try await harness.withWorker(handler: .held(by: isOpen)) {
       _ = try await harness.run("enqueue", "--id", "b1", "A")
       await eventually("b1 runs") { try await harness.redis.cli("ZCARD", "batchd:leases") == "1" }
       let watch = try harness.start(["watch"])
@@ -140,12 +125,7 @@ import Worker
   @Test func ctrlCEndsAWait() async throws {
     let harness = try await CommandHarness()
     let isOpen = Latch()
-    try await harness.withWorker(
-      handler: Handler { _, _ in
-        try await isOpen.wait()
-        return nil
-      }
-    ) {
+    try await harness.withWorker(handler: .held(by: isOpen)) {
       let wait = try harness.start(["enqueue", "--id", "b1", "--wait", "A"])
       await eventually("it is watched") { try wait.output.contains("0/1 items") }
       wait.interrupt()

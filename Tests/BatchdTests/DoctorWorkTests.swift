@@ -80,12 +80,7 @@ import Worker
     #expect(try await harness.run("workers").output.contains("NO WORKER is running"))
     let isOpen = Latch()
     let old = Int(Date().timeIntervalSince1970 * 1000) - 60_000
-    try await harness.withWorker(
-      handler: .init { _, _ in
-        try await isOpen.wait()
-        return nil
-      }
-    ) {
+    try await harness.withWorker(handler: .held(by: isOpen)) {
       _ = try await harness.redis.cli(
         "HSET", "batchd:worker:gone", "host", "far", "beat_at",
         "\(Timestamp(milliseconds: Int64(old)))")

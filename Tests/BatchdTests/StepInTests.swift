@@ -123,12 +123,7 @@ import Worker
   @Test func cancelTakesThoseThatFit() async throws {
     let harness = try await CommandHarness()
     let isOpen = Latch()
-    try await harness.withWorker(
-      handler: Handler { _, _ in
-        try await isOpen.wait()
-        return nil
-      }
-    ) {
+    try await harness.withWorker(handler: .held(by: isOpen)) {
       let envelopes = (0..<9).map {
         #"{"id":"b\#($0)","operation":"o","account":"\#($0 < 6 ? "acme" : "globex")"}"#
       }

@@ -209,12 +209,7 @@ import Worker
   @Test func ofTooManyBatchesTheProgressKeysTell() async throws {
     let harness = try await CommandHarness()
     let isOpen = Latch()
-    try await harness.withWorker(
-      handler: Handler { _, _ in
-        try await isOpen.wait()
-        return nil
-      }
-    ) {
+    try await harness.withWorker(handler: .held(by: isOpen)) {
       for id in ["b1", "b2", "b3"] {
         let account = id == "b3" ? "bolt" : "acme"
         _ = try await harness.run(
@@ -240,12 +235,7 @@ import Worker
   @Test func skippedEventsAreSaid() async throws {
     let harness = try await CommandHarness()
     let isOpen = Latch()
-    try await harness.withWorker(
-      handler: Handler { _, _ in
-        try await isOpen.wait()
-        return nil
-      }
-    ) {
+    try await harness.withWorker(handler: .held(by: isOpen)) {
       _ = try await harness.run("enqueue", "--id", "b1", "A")
       await eventually("b1 runs") { try await harness.redis.cli("ZCARD", "batchd:leases") == "1" }
       let watches = try [["watch", "b1"], ["watch", "b1", "--json"]].map { try harness.start($0) }

@@ -56,8 +56,7 @@ define('renew', function(p, args)
     leases[i] = renew_one(c, args[5 + 2 * i], args[6 + 2 * i], expiry)
   end
   commit(c)
-  local write = { 'beat_at', c.at, 'running', running, 'boot', boot }
-  call('HSET', key, unpack(write))
+  call('HSET', key, 'beat_at', c.at, 'running', running, 'boot', boot)
   -- Lua's stack takes some thousands at once.
   for i = k_at + 1, k_at + 2 * k, 1000 do
     call('HSET', key, unpack(args, i, math.min(i + 999, k_at + 2 * k)))

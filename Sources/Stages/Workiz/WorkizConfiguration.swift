@@ -16,7 +16,9 @@ public struct WorkizConfiguration: Sendable {
   /// Milliseconds that an account waits after a first 429 without `Retry-After`; doubled twice after more.
   public var throttledMilliseconds = 15_000
   public var offsetUnit = OffsetUnit.records
-  /// Items of one batch that discovery makes, 1 to 100.
+  /// How many items a batch that discovery makes may have.
+  public static let batchSizes = 1...100
+  /// Items of one batch that discovery makes.
   public var batchSize = 10
   /// The token of an account, or nil when this worker has none. Asked at each stage job, so that
   /// a reload takes effect.
@@ -45,6 +47,7 @@ public struct WorkizConfiguration: Sendable {
     try require(
       (1...3_600_000).contains(throttledMilliseconds),
       "throttled_ms must be 1 to 3600000, not \(throttledMilliseconds)")
-    try require((1...100).contains(batchSize), "batch_size must be 1 to 100, not \(batchSize)")
+    try require(
+      Self.batchSizes.contains(batchSize), "batch_size must be 1 to 100, not \(batchSize)")
   }
 }

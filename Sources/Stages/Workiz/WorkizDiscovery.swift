@@ -18,8 +18,6 @@ struct WorkizDiscovery: Sendable, Equatable {
   var onlyOpen: Bool?
   var statuses: [String] = []
 
-  static let batchSizes = 1...100
-
   /// - Returns: nil when the payload asks for no discovery.
   /// - Throws: `StageError.permanent` that names the member that is not understood.
   init?(payload: JSON?) throws(StageError) {
@@ -42,7 +40,7 @@ struct WorkizDiscovery: Sendable, Equatable {
     switch (name, value) {
     case ("source", .string("api")): source = .api
     case ("source", .string("store")): source = .store
-    case ("batch_size", .integer(let size)) where Self.batchSizes.contains(Int(size)):
+    case ("batch_size", .integer(let size)) where WorkizConfiguration.batchSizes.contains(Int(size)):
       batchSize = Int(size)
     case ("start_date", .string(let day)) where WorkizTime.isDay(day): startDate = day
     case ("only_open", .bool(let flag)): onlyOpen = flag
@@ -53,7 +51,7 @@ struct WorkizDiscovery: Sendable, Equatable {
       throw .permanent("payload.discover.source must be \"api\" or \"store\"")
     case ("batch_size", _):
       throw .permanent(
-        "payload.discover.batch_size must be \(Self.batchSizes.lowerBound) to \(Self.batchSizes.upperBound)"
+        "payload.discover.batch_size must be \(WorkizConfiguration.batchSizes.lowerBound) to \(WorkizConfiguration.batchSizes.upperBound)"
       )
     case ("start_date", _):
       throw .permanent("payload.discover.start_date must be a day as \"2026-01-31\"")
