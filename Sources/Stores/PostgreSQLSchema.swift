@@ -5,7 +5,16 @@
 /// server's clock; `admitted_at`, `started_at` and `finished_at` come with the run and are by Redis's clock.
 enum PostgreSQLSchema {
   /// The step at index n leads from version n to n + 1. A released step never changes; add another.
-  private static let steps = [version1, version2]
+  private static let steps = [version1]
+  /// As in SQLite: what an older batchd does not mind has no version. Asked for first, for CREATE INDEX would wait for
+  /// all who write even when there is nothing to create.
+  private static let additions = """
+    DO $$ BEGIN
+      IF to_regclass('jobs_by_account_and_uuid') IS NULL THEN
+        CREATE INDEX jobs_by_account_and_uuid ON jobs (account, uuid);
+      END IF;
+    END $$;
+    """
 
   /// Keeps others from making the tables at the same moment; the number is "batchd" in ASCII.
   private static let lock = "SELECT pg_advisory_xact_lock(x'626174636864'::bigint)"
@@ -40,6 +49,7 @@ enum PostgreSQLSchema {
         .unavailable, "\(place) has no tables of batchd yet; the first worker makes them")
     }
     for step in steps[version...] { _ = try run(step) }
+    _ = try run(additions)
     // A write at every opening, as in SQLite: a worker should learn at its start that it may not write.
     let identity = try run(
       """
@@ -54,7 +64,10 @@ enum PostgreSQLSchema {
   ) throws -> Int {
     let isThere = try run("SELECT to_regclass('batchd_store') IS NOT NULL")[0][0] == "t"
     if isThere {
-      return try run("SELECT schema_version FROM batchd_store").first?[0].flatMap { Int($0) } ?? 0
+      let version =
+        try run("SELECT schema_version FROM batchd_store").first?[0].flatMap { Int($0) } ?? 0
+      // For some days of November 2026 the additions had a version of their own: the next step leads to 3.
+      return version == 2 ? 1 : version
     }
     // A database may well have other tables, but not in the place of these.
     let taken = try run(
@@ -179,10 +192,5 @@ enum PostgreSQLSchema {
       max(updated_at) AS updated_at
     FROM batches WHERE account IS NOT NULL
     GROUP BY pipeline, account, operation;
-    """
-
-  /// A refresh lists an account's known jobs page by page.
-  private static let version2 = """
-    CREATE INDEX IF NOT EXISTS jobs_by_account_and_uuid ON jobs (account, uuid);
     """
 }

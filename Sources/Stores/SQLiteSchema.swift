@@ -6,7 +6,13 @@ internal import GRDB
 /// wrote; `admitted_at`, `started_at` and `finished_at` come with the run and are by Redis's clock.
 enum SQLiteSchema {
   /// The step at index n leads from version n to n + 1. A released step never changes; add another.
-  private static let steps = [version1, version2, version3]
+  private static let steps = [version1, version2]
+  /// What an older batchd does not mind has no version: the workers of the release before go on with the store, and can
+  /// be gone back to. Run at every opening.
+  private static let additions = """
+    -- A refresh lists an account's known jobs page by page.
+    CREATE INDEX IF NOT EXISTS jobs_by_account_and_uuid ON jobs (account, uuid);
+    """
 
   /// Creates or upgrades the tables. Run it in an immediate transaction: of several processes that open a new
   /// file at the same moment, one creates the tables and the others wait and then find them.
@@ -14,6 +20,7 @@ enum SQLiteSchema {
   static func migrate(_ db: Database, path: String) throws {
     let version = try version(db, path: path)
     for step in steps[version...] { try db.execute(sql: step) }
+    try db.execute(sql: additions)
     // A write at every opening: SQLite opens a file that it may not write without a complaint, and a
     // worker should learn that at its start and not from its first batch.
     try db.execute(
@@ -28,6 +35,8 @@ enum SQLiteSchema {
     var version = 0
     if tables.contains("batchd_store") {
       version = try Int.fetchOne(db, sql: "SELECT schema_version FROM batchd_store") ?? 0
+      // For some days of November 2026 the additions had a version of their own: the next step leads to 4.
+      if version == 3 { version = 2 }
     } else if !tables.isEmpty {
       throw StoreError(
         .incompatible,
@@ -181,10 +190,5 @@ enum SQLiteSchema {
     DROP TABLE batch_processing_data;
     ALTER TABLE batch_processing_data_2 RENAME TO batch_processing_data;
     CREATE INDEX batch_processing_data_by_time ON batch_processing_data (finished_at);
-    """
-
-  /// A refresh lists an account's known jobs page by page.
-  private static let version3 = """
-    CREATE INDEX IF NOT EXISTS jobs_by_account_and_uuid ON jobs (account, uuid);
     """
 }

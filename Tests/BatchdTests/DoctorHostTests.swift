@@ -131,7 +131,7 @@ import Testing
     let bytes = FileManager.default.contents(atPath: store)
     let found = try await doctor()
     #expect(found.status == 0, "\(found.output)")
-    #expect(found.output.contains("\(store): schema 3, "), "\(found.output)")
+    #expect(found.output.contains("\(store): schema 2, "), "\(found.output)")
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted() == names)
     #expect(FileManager.default.contents(atPath: store) == bytes)
     _ = try await harness.redis.cli("HSET", "batchd:store", "identity", "elsewhere")

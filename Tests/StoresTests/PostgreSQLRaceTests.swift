@@ -107,7 +107,7 @@ import Testing
     #expect(
       try client.rows("SELECT status, count(*) FROM batches GROUP BY status") == ["completed|100"])
     #expect(try client.rows("SELECT count(*) FROM batch_processing_data") == ["100"])
-    #expect(try client.rows("SELECT schema_version FROM batchd_store") == ["2"])
+    #expect(try client.rows("SELECT schema_version FROM batchd_store") == ["1"])
   }
 
   /// Each life ends at the first point at which none has ended before, under a fence of its own.

@@ -37,7 +37,7 @@ import Testing
       atPath: "\(folder)/link", withDestinationPath: path)
     for place in [path, "\(folder)/link"] {
       let used = try await SQLiteCondition.look(at: place)
-      #expect(used?.identity == identity && used?.schemaVersion == 3 && used?.isChecked == true)
+      #expect(used?.identity == identity && used?.schemaVersion == 2 && used?.isChecked == true)
     }
     try await store.close()
     let before = try names()

@@ -230,8 +230,30 @@ import Testing
       #expect(try sqliteRows(query, of: path).count == 2)
       #expect(
         try sqliteRows("SELECT schema_version, error FROM batchd_store, batches", of: path)
-          == ["3|the second life"])
+          == ["2|the second life"])
       try await again.close()
+    }
+  }
+
+  @Test func aReleaseThatOnlyAddsKeepsTheVersion() async throws {
+    try await withFolder { folder in
+      let path = folder + "/store.sqlite"
+      let identity = try await SQLiteStore(path: path).identity()
+      let version = "SELECT schema_version FROM batchd_store"
+      let index = "SELECT name FROM sqlite_schema WHERE name = 'jobs_by_account_and_uuid'"
+      // As 0.1.0 left it, and as it was for some days.
+      for change in [
+        "DROP INDEX jobs_by_account_and_uuid", "UPDATE batchd_store SET schema_version = 3",
+      ] {
+        let store = try await SQLiteStore(path: path)
+        try await store.queue.write { try $0.execute(sql: change) }
+        try await store.close()
+        let again = try await SQLiteStore(path: path)
+        #expect(try await again.identity() == identity)
+        try await again.close()
+        #expect(try sqliteRows(version, of: path) == ["2"])
+        #expect(try sqliteRows(index, of: path) == ["jobs_by_account_and_uuid"])
+      }
     }
   }
 

@@ -21,7 +21,7 @@ import Testing
         try sqliteRows("SELECT status, count(*) FROM batches GROUP BY status", of: path)
           == ["completed|100"])
       #expect(try sqliteRows("SELECT count(*) FROM batch_processing_data", of: path) == ["100"])
-      #expect(try sqliteRows("SELECT schema_version FROM batchd_store", of: path) == ["3"])
+      #expect(try sqliteRows("SELECT schema_version FROM batchd_store", of: path) == ["2"])
       #expect(try sqliteRows("PRAGMA integrity_check", of: path) == ["ok"])
     }
   }
