@@ -67,14 +67,19 @@ final class Watchdog: Sendable {
   }
 
   private var status: String {
-    if let failure = queue.client.lastFailure, !queue.client.isConnected {
-      return "waiting for Redis: \(failure)"
-    }
+    if let waiting = queue.waitingForRedis { return waiting }
     let running = workerState.leases.count
     if workerState.isDraining { return "draining, \(running) running" }
     let paused = workerState.paused
     return "running \(running)"
       + (workerState.admissionWaitsForMemory ? ", Redis is full: new entries wait" : "")
       + (paused.isEmpty ? "" : ", paused: \(paused.sorted().joined(separator: " "))")
+  }
+}
+
+extension Queue {
+  /// What a person is told while Redis is away.
+  var waitingForRedis: String? {
+    client.isConnected ? nil : client.lastFailure.map { "waiting for Redis: \($0)" }
   }
 }

@@ -43,7 +43,7 @@ public struct Worker: Service, CustomStringConvertible {
     // The lock of the name holds for one spelling of Redis's address: of whoever uses another one it proves nothing.
     let lock = "\(configuration.lockReach)/\(queue.displayName)"
     let boot = "\(lock)/\(getpid())-\(UInt32.random(in: 0 ..< .max))"
-    guard let recovered = try await start(boot: boot) else { return }
+    guard let recovered = try await untilStarted(boot: boot) else { return }
     let crew = Crew(
       configuration, queue: queue, store: store, systemd: systemd, boot: boot,
       logger: logger)
@@ -58,6 +58,25 @@ public struct Worker: Service, CustomStringConvertible {
     try await crew.run(hasRecovered: recovered > 0)
     await leave()
     logger.info("worker stopped", metadata: ["worker": "\(configuration.name)"])
+  }
+
+  /// `start`, of which systemd hears meanwhile: a service whose Redis is away is up and waits, for a start that fails
+  /// would hold up whatever waits for it, an upgrade of the package for one.
+  private func untilStarted(boot: String) async throws -> Int? {
+    try await withThrowingTaskGroup(of: Int?.self) { group in
+      group.addTask { try await start(boot: boot) }
+      group.addTask {
+        while true {
+          try await Task.sleep(for: .seconds(1))
+          if let waiting = queue.waitingForRedis {
+            systemd.notify("READY=1", "STATUS=\(waiting)")
+          }
+          systemd.notify("WATCHDOG=1")
+        }
+      }
+      defer { group.cancelAll() }
+      return try await group.next() ?? nil
+    }
   }
 
   /// Registers, and takes back what an earlier life left. Waits for Redis as long as it takes.

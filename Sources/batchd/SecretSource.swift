@@ -9,7 +9,8 @@ enum SecretSource: Sendable, Hashable {
   case file(String)
   /// An environment variable.
   case environment(String)
-  /// A systemd credential: a file of that name in `$CREDENTIALS_DIRECTORY`.
+  /// A systemd credential: a file of that name in `$CREDENTIALS_DIRECTORY`; for a person's commands, which have none, in
+  /// `/etc/credstore`, where systemd looks for those of services, too (systemd.exec(5)).
   case credential(String)
 
   /// How the configuration spells the kind: `token_file`, `token_env`, `token_credential`.
@@ -39,7 +40,8 @@ enum SecretSource: Sendable, Hashable {
   /// The secret, without the white space around it.
   /// - Throws: `ConfigurationError` (`secret`) that says where it was looked for, never what was found.
   func read(
-    environment: [String: String] = ProcessInfo.processInfo.environment
+    environment: [String: String] = ProcessInfo.processInfo.environment,
+    credstore: String = "/etc/credstore"
   ) throws(ConfigurationError) -> String {
     switch self {
     case .file(let path):
@@ -53,12 +55,20 @@ enum SecretSource: Sendable, Hashable {
       return try Self.checked(value, origin: origin)
     case .credential(let name):
       let origin = "systemd credential \(name)"
-      guard let directory = environment["CREDENTIALS_DIRECTORY"] else {
+      if let directory = environment["CREDENTIALS_DIRECTORY"] {
+        return try Self.content(of: "\(directory)/\(name)", origin: origin)
+      }
+      let path = "\(credstore)/\(name)"
+      let text: String
+      do {
+        text = try TextFile.text(of: path, byteLimit: Self.byteLimit)
+      } catch {
         throw Self.error(
           origin,
-          "$CREDENTIALS_DIRECTORY is not set; add LoadCredential=\(name):PATH to the unit")
+          "$CREDENTIALS_DIRECTORY is not set, and \(path): \(error.reason); put the secret there and add LoadCredential=\(name) to the unit; run commands as root"
+        )
       }
-      return try Self.content(of: "\(directory)/\(name)", origin: origin)
+      return try Self.checked(text, origin: "file \(path)")
     }
   }
 

@@ -78,6 +78,18 @@ struct AccountTests {
     #expect(tokens.problems.isEmpty)
   }
 
+  @Test func aCommandFindsTheCredentialWhereTheUnitHasItFrom() throws {
+    try folder.write("of-the-store\n", to: "acme")
+    let source = SecretSource.credential("acme")
+    #expect(try source.read(environment: [:], credstore: folder.path) == "of-the-store")
+    // A service has what its unit gives it, and nothing else.
+    try folder.write("other", to: "given/other")
+    let given = ["CREDENTIALS_DIRECTORY": "\(folder.path)/given"]
+    #expect(throws: ConfigurationError.self) {
+      try source.read(environment: given, credstore: folder.path)
+    }
+  }
+
   @Test func aMissingTokenIsNilWithAReason() throws {
     let empty = try folder.write(" \n", to: "empty")
     let lines = try folder.write("hunter2\nhunter3", to: "lines")
@@ -94,8 +106,7 @@ struct AccountTests {
       ),
       "unit": (
         .credential("acme"),
-        "systemd credential acme: $CREDENTIALS_DIRECTORY is not set; add LoadCredential=acme:PATH "
-          + "to the unit"
+        "systemd credential acme: $CREDENTIALS_DIRECTORY is not set, and /etc/credstore/acme: No such file or directory; put the secret there and add LoadCredential=acme to the unit; run commands as root"
       ),
     ]
     let tokens = AccountTokens(sources.mapValues(\.0), environment: [:])

@@ -39,7 +39,7 @@ final class Supervisor: Sendable {
       var heard: ContinuousClock.Instant?
       var isStuck = false
       while program.isRunning, !Task.isCancelled {
-        if socket.takeMessages() { heard = .now }
+        if !socket.takeMessages().isEmpty { heard = .now }
         if let heard, ContinuousClock.now - heard > Self.watchdog {
           isStuck = true
           await program.killNow()
@@ -50,37 +50,5 @@ final class Supervisor: Sendable {
       let status = await program.exitStatus()
       seen.withLock { $0.append(Death(worker: name, status: isStuck ? nil : status)) }
     }
-  }
-}
-
-/// A datagram socket that services write to.
-private final class NotifySocket: Sendable {
-  let path: String
-  private let descriptor: Int32
-
-  init(_ path: String) throws {
-    self.path = path
-    let kind = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-    descriptor = socket(AF_UNIX, kind | Int32(SOCK_NONBLOCK.rawValue), 0)
-    unlink(path)
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    let code = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
-    try #require(code == 0, "\(path)")
-  }
-
-  deinit { close(descriptor) }
-
-  /// Whether the service said something since it was asked last.
-  func takeMessages() -> Bool {
-    var buffer = [UInt8](repeating: 0, count: 512)
-    var hasSome = false
-    while recv(descriptor, &buffer, buffer.count, 0) > 0 { hasSome = true }
-    return hasSome
   }
 }
