@@ -123,6 +123,20 @@ extension Control {
       }
     return Area(
       "functions", present.map { "revision \($0)" } ?? "",
-      findings: found.map { [Finding("functions", $0.problem, remedy: $0.remedy)] } ?? [])
+      findings: try await [found, namesake()].compactMap {
+        $0.map { Finding("functions", $0.problem, remedy: $0.remedy) }
+      })
+  }
+
+  /// The key that functions declare must not exist: while a cluster moves the slot, only that keeps them from starting at
+  /// the node which has some of their keys left.
+  private func namesake() async throws -> (problem: String, remedy: String)? {
+    guard keys.prefix.hasPrefix("{"),
+      try await read([["EXISTS", .text(keys.prefix)]])[0].integer == 1
+    else { return nil }
+    return (
+      "could fail half-way while a cluster moves their slot: a key is named as the prefix, \(keys.prefix)",
+      "DEL \(keys.prefix)"
+    )
   }
 }

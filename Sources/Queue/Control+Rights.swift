@@ -4,18 +4,18 @@ internal import Redis
 extension Control {
   /// Each command as Redis takes it; K stands for a key under the prefix, P for the prefix itself.
   static let neededCommands = """
-    acl|dryrun U ping, acl|whoami, blmove K K LEFT LEFT 0, client|reply ON, client|setname x, del K, \
-    exists K, expire K 1, fcall f 1 P, function|load x, get K, hdel K f, hexists K f, hget K f, \
-    hgetall K, hincrby K f 1, hkeys K, hlen K, hmget K f, hrandfield K, hscan K 0, hset K f v, \
-    hsetnx K f v, hstrlen K f, info, lindex K 0, llen K, lmove K K LEFT LEFT, lpop K, lpos K v, \
-    lpush K v, lrange K 0 0, lrem K 0 v, mget K, persist K, pexpireat K 1, ping, rename K K, role, \
-    rpop K, rpush K v, sadd K m, scan 0, scard K, select 0, set K v, sismember K m, smembers K, \
-    smismember K m, srandmember K, srem K m, time, ttl K, type K, unlink K, xack K g 0-1, \
-    xadd K * f v, xautoclaim K g c 0 0-0, xclaim K g c 0 0-1, xdel K 0-1, xgroup|create K g $, \
-    xgroup|delconsumer K g c, xlen K, xpending K g, xrange K - +, xreadgroup GROUP g c STREAMS K >, \
-    xrevrange K + -, xtrim K MAXLEN 0, zadd K 0 m, zcard K, zcount K 0 0, zpopmin K, zrange K 0 0, \
-    zrangebyscore K 0 0, zrem K m, zremrangebyrank K 0 0, zremrangebyscore K 0 0, zscan K 0, \
-    zscore K m
+    acl|dryrun U ping, acl|whoami, blmove K K LEFT LEFT 0, client|reply ON, client|setname x, \
+    cluster|slots, del K, exists K, expire K 1, fcall f 1 P, function|load x, get K, hdel K f, \
+    hexists K f, hget K f, hgetall K, hincrby K f 1, hkeys K, hlen K, hmget K f, hrandfield K, \
+    hscan K 0, hset K f v, hsetnx K f v, hstrlen K f, info, lindex K 0, llen K, \
+    lmove K K LEFT LEFT, lpop K, lpos K v, lpush K v, lrange K 0 0, lrem K 0 v, mget K, persist K, \
+    pexpireat K 1, ping, rename K K, role, rpop K, rpush K v, sadd K m, scan 0, scard K, select 0, \
+    set K v, sismember K m, smembers K, smismember K m, srandmember K, srem K m, time, ttl K, \
+    type K, unlink K, xack K g 0-1, xadd K * f v, xautoclaim K g c 0 0-0, xclaim K g c 0 0-1, \
+    xdel K 0-1, xgroup|create K g $, xgroup|delconsumer K g c, xlen K, xpending K g, xrange K - +, \
+    xreadgroup GROUP g c STREAMS K >, xrevrange K + -, xtrim K MAXLEN 0, zadd K 0 m, zcard K, \
+    zcount K 0 0, zpopmin K, zrange K 0 0, zrangebyscore K 0 0, zrem K m, zremrangebyrank K 0 0, \
+    zremrangebyscore K 0 0, zscan K 0, zscore K m
     """
     .split(separator: ", ").map { $0.split(separator: " ").map(String.init) }
 
@@ -23,8 +23,12 @@ extension Control {
   public func checkRights() async throws -> Area {
     do {
       let user = try await read([["ACL", "WHOAMI"]])[0].text ?? "default"
-      let replies = try await read(Self.neededCommands.map { dryRun($0, of: user) })
-      let denied = zip(Self.neededCommands, replies).filter { $0.1.text != "OK" }
+      // Only on a cluster is anything in braces.
+      let needed = Self.neededCommands.filter {
+        $0[0] != "cluster|slots" || keys.prefix.hasPrefix("{")
+      }
+      let replies = try await read(needed.map { dryRun($0, of: user) })
+      let denied = zip(needed, replies).filter { $0.1.text != "OK" }
       guard !denied.isEmpty else { return Area("rights", "user \(user) has them all") }
       // Redis looks at the command first: where it complains of a key, the command is allowed.
       let isKey = { (reply: RedisValue) in reply.text?.contains("access") ?? false }

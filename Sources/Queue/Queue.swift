@@ -24,6 +24,8 @@ public struct Queue: Sendable {
     _ configuration: RedisConfiguration, prefix: String, worker: String, limits: Limits,
     store: Adoption.EpochStore, now: (@Sendable () -> Int)? = nil, logger: Logger
   ) {
+    var configuration = configuration
+    configuration.slotKey = prefix
     let keys = Keys(prefix: prefix)
     let adoption = Adoption(keys: keys, store: store, now: now)
     self.keys = keys
@@ -165,8 +167,8 @@ extension RedisError {
     case .notConnected, .connectionLost, .deadlineExceeded, .tooManyCalls: true
     case .server:
       [
-        "LOADING", "BUSY", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
-        "NOREPLICAS", "UNKILLABLE", "NOPERM", "NOAUTH", "EXECABORT",
+        "LOADING", "BUSY", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "ASK",
+        "TRYAGAIN", "NOREPLICAS", "UNKILLABLE", "NOPERM", "NOAUTH", "EXECABORT",
       ].contains(serverCode)
     default: false
     }

@@ -11,7 +11,7 @@ internal import Synchronization
   internal import Darwin
 #endif
 
-/// Opens connections: transport, TLS, AUTH, SELECT; by way of the Sentinels where there are some.
+/// Opens connections: transport, TLS, AUTH, SELECT; by way of the Sentinels or the cluster where there is one.
 enum ConnectionOpener {
   /// How soon a peer that vanished without a word is noticed on a connection where nothing is sent.
   private enum KeepAlive {
@@ -21,19 +21,21 @@ enum ConnectionOpener {
     static let unacknowledgedMilliseconds = 5_000
   }
 
-  /// Throws `notConnected`, `configuration` or CancellationError; nothing is left open then.
+  /// Throws `notConnected`, `configuration`, `server` while a cluster moves the keys, or CancellationError; nothing is left
+  /// open then.
   static func open(
-    _ configuration: RedisConfiguration, silence: TimeAmount
+    _ configuration: RedisConfiguration, cluster: Cluster?, silence: TimeAmount
   ) async throws -> RedisConnection {
-    guard case .sentinel(let hosts, let service, _) = configuration.endpoint else {
-      return try await open(configuration, as: .primary, silence: silence)
-    }
     do {
-      return try await Sentinels(hosts: hosts, service: service, configuration)
-        .connect(silence: silence)
+      if let cluster { return try await cluster.connect(silence: silence) }
+      if case .sentinel(let hosts, let service, _) = configuration.endpoint {
+        return try await Sentinels(hosts: hosts, service: service, configuration)
+          .connect(silence: silence)
+      }
     } catch let error as RedisError where error.code == .notConnected {
       throw notConnected(configuration, error.message)
     }
+    return try await open(configuration, as: .primary, silence: silence)
   }
 
   /// Opens a connection to the very address of the configuration; `role` is what has to be there.
@@ -73,7 +75,7 @@ enum ConnectionOpener {
             TransportSecurity.handler(context, host: host))
         }
         return try RedisConnection(
-          channel: channel, configuration: configuration, silence: silence)
+          channel: channel, configuration: configuration, role: role, silence: silence)
       }
     }
     do {
@@ -84,8 +86,8 @@ enum ConnectionOpener {
             unixDomainSocketPath: path, channelInitializer: initialize)
         case .tcp(let host, let port, _):
           try await bootstrap.connect(host: host, port: port, channelInitializer: initialize)
-        case .sentinel:
-          throw RedisError(code: .configuration, message: "Sentinels were not asked for an address")
+        case .sentinel, .cluster:
+          throw RedisError(code: .configuration, message: "nobody was asked for an address")
         }
       } onCancel: {
         attempts.cancel()
@@ -120,7 +122,7 @@ enum ConnectionOpener {
     ChannelOptions.Types.SocketOption(level: .tcp, name: NIOBSDSocket.Option(rawValue: name))
   }
 
-  private static func notConnected(
+  static func notConnected(
     _ configuration: RedisConfiguration, as role: ServerRole = .primary, _ reason: String
   ) -> RedisError {
     let what = role == .sentinel ? "Sentinel" : "Redis"

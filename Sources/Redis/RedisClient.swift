@@ -10,6 +10,7 @@ public final class RedisClient: Sendable {
   private let logger: Logger
   private let prepare: @Sendable (RedisConnection) async throws -> Void
   private let shared: SharedConnection
+  private let cluster: Cluster?
   private let reconnected = Mutex<@Sendable () -> Void>({})
 
   /// `prepare` runs on every new connection, shared or dedicated, before anybody else may use it. If
@@ -22,6 +23,7 @@ public final class RedisClient: Sendable {
     self.logger = logger
     self.prepare = prepare
     shared = SharedConnection(waitingCalls: configuration.waitingCalls)
+    cluster = Cluster(configuration)
   }
 
   /// Whether the shared connection is up and prepared.
@@ -38,10 +40,11 @@ public final class RedisClient: Sendable {
 
   /// Keeps the shared connection alive, trying forever, until the task is cancelled; then closes it,
   /// and every call from then on fails with `closed`. Throws `configuration` at once if the
-  /// certificate files cannot be used. Run it once.
+  /// certificate files cannot be used, or the keys are not in one slot of a cluster. Run it once.
   public func run() async throws {
     defer { shared.end() }
     _ = try TransportSecurity.context(configuration)
+    try cluster?.check()
     var backoff = Backoff()
     while !Task.isCancelled {
       do {
@@ -125,7 +128,8 @@ public final class RedisClient: Sendable {
   public func end() { shared.end() }
 
   private func open(silence: TimeAmount) async throws -> RedisConnection {
-    let connection = try await ConnectionOpener.open(configuration, silence: silence)
+    let connection = try await ConnectionOpener.open(
+      configuration, cluster: cluster, silence: silence)
     do {
       try await prepare(connection)
       return connection

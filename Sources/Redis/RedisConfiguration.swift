@@ -5,10 +5,12 @@ public struct RedisConfiguration: Sendable {
     case unix(path: String)
     /// The Sentinels that know where the primary of `service` is; `tls` is for them and for it.
     case sentinel(hosts: [Host], service: String, tls: Bool)
+    /// Some nodes of a cluster, which know the others.
+    case cluster(hosts: [Host], tls: Bool)
 
     var usesTLS: Bool {
       switch self {
-      case .tcp(_, _, let tls), .sentinel(_, _, let tls): tls
+      case .tcp(_, _, let tls), .sentinel(_, _, let tls), .cluster(_, let tls): tls
       case .unix: false
       }
     }
@@ -28,6 +30,9 @@ public struct RedisConfiguration: Sendable {
   public var password: String?
   /// Selected on every new connection.
   public var database = 0
+  /// On Redis Cluster the key whose node is connected to; every other key must be in the same slot. Its hash tag, in braces,
+  /// sees to that where they all begin with it.
+  public var slotKey: String?
   /// The Sentinels' own ACL user and password, with `redis+sentinel://` only; nil sends no AUTH.
   public var sentinelUser: String?
   public var sentinelPassword: String?
@@ -51,8 +56,9 @@ public struct RedisConfiguration: Sendable {
   /// Reads `redis://[user[:password]@]host[:port][/db]`, `rediss://…` (TLS), and
   /// `unix:///path/to.sock[?db=N]` or `redis+unix://…`, and
   /// `redis+sentinel://[user[:password]@]host[:port],…/service[/db]` (`rediss+sentinel://` with TLS),
-  /// with the Sentinels' own `?sentinel_username=…&sentinel_password=…`. What is secret may be
-  /// percent-encoded.
+  /// with the Sentinels' own `?sentinel_username=…&sentinel_password=…`, and
+  /// `redis+cluster://[user[:password]@]host[:port],…` (`rediss+cluster://` with TLS), which wants a `slotKey`. What is secret
+  /// may be percent-encoded.
   /// Throws `RedisError` (`configuration`), which repeats nothing that could be a password.
   public init(url: String) throws {
     let parts = try RedisURL(url)
@@ -76,6 +82,9 @@ public struct RedisConfiguration: Sendable {
       let names = hosts.map(\.description).joined(separator: ",")
       return "\(tls ? "rediss" : "redis")+sentinel://\(who)\(names)/\(service)"
         + (db.isEmpty ? "" : "/\(db)")
+    case .cluster(let hosts, let tls):
+      let names = hosts.map(\.description).joined(separator: ",")
+      return "\(tls ? "rediss" : "redis")+cluster://\(who)\(names)"
     case .unix(let path):
       return "unix://\(who)\(path)\(db.isEmpty ? "" : "?db=\(db)")"
     }

@@ -10,11 +10,15 @@ public final class RedisConnection: Sendable {
   private let callTimeoutMilliseconds: Int
   /// Where it leads; behind Sentinels the address that they named.
   let endpoint: RedisConfiguration.Endpoint
+  private let role: ServerRole
 
   /// On the channel's event loop only. `silence`: how long an overdue peer may say nothing before
   /// the connection is closed.
-  init(channel: any Channel, configuration: RedisConfiguration, silence: TimeAmount) throws {
+  init(
+    channel: any Channel, configuration: RedisConfiguration, role: ServerRole, silence: TimeAmount
+  ) throws {
     self.channel = channel
+    self.role = role
     callTimeoutMilliseconds = configuration.callTimeoutMilliseconds
     endpoint = configuration.endpoint
     core = ConnectionCore(waitingCalls: configuration.waitingCalls, silence: silence)
@@ -35,29 +39,39 @@ public final class RedisConnection: Sendable {
   }
 
   func call(_ arguments: [RedisArgument], deadline: NIODeadline) async throws -> RedisValue {
+    let value = heard(try await reply(to: arguments, deadline: deadline))
+    guard case .error(let error) = value else { return value }
+    throw error
+  }
+
+  /// As `call`, but a server error is a value, in Redis's words, and ends nothing.
+  func reply(to arguments: [RedisArgument], deadline: NIODeadline) async throws -> RedisValue {
     #if FAILPOINTS
-      if let refusal = Self.failBefore([arguments]) { return try reply(.error(refusal)) }
+      if let refusal = Self.failBefore([arguments]) { return .error(refusal) }
     #endif
     let command = CollectionOfOne(try CommandFormatter.format(arguments))
     let value = try await exchange(command, replies: 1, deadline: deadline)
     #if FAILPOINTS
       try failAfter([arguments], value)
     #endif
-    return try reply(value)
+    return value
   }
 
-  private func reply(_ value: RedisValue) throws -> RedisValue {
+  /// What becomes of a reply: a refusal is told in words, and may end the connection.
+  private func heard(_ value: RedisValue) -> RedisValue {
     guard case .error(let error) = value else { return value }
-    guard ServerRole.isDemoted(error) else { throw error }
+    guard let reason = role.parting(error, of: endpoint) else {
+      return .error(Redirection.explained(error))
+    }
     // Nothing was executed. The connection would stay open for as long as the server lives, and refuse.
-    let demoted = RedisError(
-      code: .notConnected, message: "Redis is not a primary any more (\(error.serverCode))")
-    core.close(demoted)
+    let parting = RedisError(code: .notConnected, message: reason)
+    core.close(parting)
     channel.close(promise: nil)
-    throw demoted
+    return .error(parting)
   }
 
-  /// Sends commands in one write and returns their replies in order; server errors are values.
+  /// Sends commands in one write and returns their replies in order; server errors are values,
+  /// with `notConnected` for a command that was refused because the server is not the one for it any more.
   /// `replies` is less than the number of commands where CLIENT REPLY SKIP suppresses some.
   public func callAll(
     _ commands: [[RedisArgument]], timeoutMilliseconds: Int? = nil, replies: Int? = nil
@@ -78,7 +92,7 @@ public final class RedisConnection: Sendable {
     #if FAILPOINTS
       try failAfter(commands, value)
     #endif
-    return count == 1 ? [value] : value.array ?? []
+    return (count == 1 ? [value] : value.array ?? []).map(heard)
   }
 
   /// Closes the connection. Calls that wait fail with `connectionLost`, later ones with `closed`.

@@ -39,6 +39,12 @@ struct RedisURL {
       if parts.count == 2 { database = try Self.database(parts[1]) }
       endpoint = try Self.sentinels(
         rest, service: parts.first, tls: scheme.hasPrefix("rediss"))
+    case "redis+cluster", "rediss+cluster":
+      if let path = Self.cut(&rest, after: "/"), !path.isEmpty {
+        database = try Self.database(path)
+      }
+      endpoint = .cluster(
+        hosts: try Self.hosts(rest, port: 6379), tls: scheme.hasPrefix("rediss"))
     case "unix", "redis+unix":
       let path = try Self.decode(rest)
       guard path.hasPrefix("/") else {
@@ -61,10 +67,13 @@ struct RedisURL {
         )
       }
     }
+    if case .cluster = endpoint, database != 0 {
+      throw Self.error("names a database; a Redis Cluster has only database 0")
+    }
   }
 
   private static let schemes =
-    "redis://, rediss:// (TLS), unix://, redis+sentinel:// or rediss+sentinel://"
+    "redis://, redis+sentinel:// or redis+cluster://, each with rediss for TLS, or unix://"
 
   private static func sentinels(
     _ text: Substring, service: Substring?, tls: Bool
@@ -72,11 +81,16 @@ struct RedisURL {
     guard let service = try service.map(Self.decode), !service.isEmpty else {
       throw Self.error("names no service; write redis+sentinel://HOST:26379,HOST:26379/SERVICE")
     }
-    let hosts = try text.split(separator: ",", omittingEmptySubsequences: false).map {
-      let (name, port) = try Self.host($0, port: 26_379)
+    return .sentinel(hosts: try hosts(text, port: 26_379), service: service, tls: tls)
+  }
+
+  private static func hosts(
+    _ text: Substring, port standard: Int
+  ) throws -> [RedisConfiguration.Host] {
+    try text.split(separator: ",", omittingEmptySubsequences: false).map {
+      let (name, port) = try Self.host($0, port: standard)
       return RedisConfiguration.Host(name: name, port: port)
     }
-    return .sentinel(hosts: hosts, service: service, tls: tls)
   }
 
   private static func cutFirst(

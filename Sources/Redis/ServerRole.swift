@@ -5,11 +5,28 @@ internal import NIOCore
 enum ServerRole {
   case primary
   case sentinel
+  /// Of a Redis Cluster, primary or replica: only a command tells whether it serves a key.
+  case node
 
-  /// Whether a server's refusal says that it is not, or no more, a primary: nothing was executed.
-  static func isDemoted(_ error: RedisError) -> Bool {
+  /// Why a connection is of no use any more after this refusal, by which nothing was executed: the server is not, or no
+  /// longer, the one for this work. nil when it is.
+  func parting(_ error: RedisError, of endpoint: RedisConfiguration.Endpoint) -> String? {
+    switch error.serverCode {
     // UNBLOCKED is what a call hears that was blocked while its primary became a replica.
-    ["READONLY", "UNBLOCKED", "MASTERDOWN"].contains(error.serverCode)
+    case "READONLY", "UNBLOCKED", "MASTERDOWN":
+      return "Redis is not a primary any more (\(error.serverCode))"
+    case "MOVED" where self == .node: return "another node has the keys now (\(error.message))"
+    case "MOVED":
+      var address = "HOST:PORT"
+      if case .tcp(let host, let port, _) = endpoint {
+        address = "\(RedisConfiguration.Host(name: host, port: port))"
+      }
+      return "it is a node of a Redis Cluster; write \(endpoint.usesTLS ? "rediss" : "redis")"
+        + "+cluster://\(address) and a prefix in braces, {batchd}"
+    // Another part of the cluster may go on without this node.
+    case "CLUSTERDOWN" where self == .node: return error.message
+    default: return nil
+    }
   }
 
   /// Asks the server for its role. Throws `notConnected` with the remedy when it is another one.
@@ -35,6 +52,8 @@ enum ServerRole {
           + services.joined(separator: ", "))
     case (.sentinel, "master"), (.sentinel, "slave"):
       throw refusal("it is a Redis and no Sentinel; name the Sentinels, or write redis://")
+    case (.node, "sentinel"):
+      throw refusal("it is a Sentinel and no node of a Redis Cluster; write redis+sentinel://")
     default: return
     }
   }

@@ -24,7 +24,8 @@ extension Worker {
   /// of one's own needs. `deploy/examples/swift` is one.
   ///
   /// - Parameters:
-  ///   - redis: `redis://HOST[:PORT][/DB]`, `rediss://…` or `unix:///PATH`.
+  ///   - redis: `redis://HOST[:PORT][/DB]`, `rediss://…` or `unix:///PATH`; with `redis+cluster://HOST[:PORT],…` the prefix
+  ///     must be in braces, `{batchd}`.
   ///   - store: the same for all workers of a prefix; closed at the end.
   ///   - instance: tells the workers of one host apart; one that starts again under its name takes its work back at once.
   ///   - configure: changes what else a worker can be told.

@@ -75,7 +75,7 @@ struct CommandError: Error, Sendable, Equatable {
   private static func redis(_ error: RedisError) -> CommandError {
     if error.code == .configuration { return CommandError(.configuration, error.message) }
     switch error.serverCode {
-    case "" where ["NOAUTH", "WRONGPASS"].contains(where: error.message.contains):
+    case "" where ["NOAUTH", "NOPERM", "WRONGPASS"].contains(where: error.message.contains):
       return CommandError(.noPermission, error.message)
     case "":
       let hint = "is it running, and is this its address (--redis URL, or redis.url in the file)?"
@@ -88,6 +88,9 @@ struct CommandError: Error, Sendable, Equatable {
         .unavailable,
         "a key of the queue is of another type than it should be: batchd doctor names it, batchd doctor --repair sets it aside"
       )
+    case "ASK", "TRYAGAIN":
+      // It says what to wait for.
+      return CommandError(.unavailable, "Redis refuses: \(error.message)")
     case let code:
       let remedy = remedies[code] ?? "batchd doctor may know more"
       return CommandError(.unavailable, "Redis refuses: \(error.message) — \(remedy)")
@@ -102,7 +105,7 @@ struct CommandError: Error, Sendable, Equatable {
     "MISCONF": "it cannot write to its disk; its log says why, most often the disk is full",
     "READONLY": "it is a replica; name the primary, or use redis+sentinel://",
     "MASTERDOWN": "it is a replica that has lost its primary; name the primary",
-    "CLUSTERDOWN": "the cluster is not complete; redis-cli CLUSTER INFO says what it lacks",
+    "CLUSTERDOWN": "the cluster is not complete; redis-cli --cluster check says what it lacks",
   ]
 
   /// The functions' first word is for programs.

@@ -59,6 +59,7 @@ struct CommonOptions: ParsableArguments {
   ) async throws -> Control {
     let configuration = try configuration ?? self.configuration()
     var settings = try configuration.redis.client()
+    settings.slotKey = configuration.prefix
     settings.connectTimeoutMilliseconds =
       connectMilliseconds ?? settings.connectTimeoutMilliseconds
     let client = RedisClient(

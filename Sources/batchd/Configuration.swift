@@ -39,7 +39,7 @@ extension Configuration {
   /// How to reach Redis.
   struct RedisSettings: Sendable, Equatable {
     /// `redis://HOST[:PORT][/DB]`, `rediss://…` (TLS), `unix:///PATH[?db=N]` or
-    /// `redis+sentinel://HOST[:PORT],…/SERVICE[/DB]`; never with a password.
+    /// `redis+sentinel://HOST[:PORT],…/SERVICE[/DB]` or `redis+cluster://HOST[:PORT],…`; never with a password.
     var url = "redis://127.0.0.1:6379"
     /// The ACL user; nil is Redis's `default`.
     var user: String?
@@ -47,7 +47,7 @@ extension Configuration {
     /// The Sentinels' own, with a URL that names them only.
     var sentinelUser: String?
     var sentinelPassword: SecretSource?
-    /// PEM files, with `rediss://` and `rediss+sentinel://` only.
+    /// PEM files, with `rediss://`, `rediss+sentinel://` and `rediss+cluster://` only.
     var caFile: String?
     var certificateFile: String?
     var keyFile: String?

@@ -31,6 +31,7 @@ extension Configuration {
           + "(\(limits.batchOutputBytes)): one output is part of what its batch may have")
     }
     checkCertificates(&reader)
+    checkPrefix(&reader)
     checkStore(&reader)
     checkRetry(retry, at: ["retry"], &reader)
     checkPipelines(&reader)
@@ -82,6 +83,14 @@ extension Configuration {
         ["store", "password_\(password.suffix)"],
         "is for PostgreSQL only: write store.url with postgresql://, or remove it")
     }
+  }
+
+  private func checkPrefix(_ reader: inout ConfigurationReader) {
+    guard redis.url.contains("+cluster://"), !prefix.hasPrefix("{") else { return }
+    reader.report(
+      between: [["prefix"], ["redis", "url"]],
+      "prefix (\(prefix)) must be in braces on a Redis Cluster, which redis.url names: write prefix = "
+        + "\"{\(prefix)}\", or its keys would be on several nodes and no function could use them")
   }
 
   private func checkCertificates(_ reader: inout ConfigurationReader) {

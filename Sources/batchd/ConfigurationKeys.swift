@@ -53,13 +53,20 @@ extension Configuration.RedisSettings {
     let socket = /unix:\/\/\/[^?]+(\?db=[0-9]+)?/
     let sentinels =
       /rediss?\+sentinel:\/\/((\[[0-9A-Fa-f:.]+\]|[^\s\/?#:,\[\]]+)(:[0-9]{1,5})?(,(?!\/)|(?=\/)))+\/[^\s\/?#]+(\/[0-9]*)?/
+    let cluster =
+      /rediss?\+cluster:\/\/((\[[0-9A-Fa-f:.]+\]|[^\s\/?#:,\[\]]+)(:[0-9]{1,5})?(,(?!\/|$)|(?=\/|$)))+(?<database>\/[0-9]*)?/
+    if let match = url.wholeMatch(of: cluster) {
+      return ["", "/", "/0"].contains(match.database ?? "")
+        ? nil : "names a database; a Redis Cluster has only database 0"
+    }
     if url.wholeMatch(of: network) != nil || url.wholeMatch(of: socket) != nil
       || url.wholeMatch(of: sentinels) != nil
     {
       return nil
     }
     return "must be redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] (TLS), "
-      + "unix:///PATH[?db=N] or redis+sentinel://HOST[:PORT],HOST[:PORT]/SERVICE[/DB]"
+      + "unix:///PATH[?db=N], redis+sentinel://HOST[:PORT],HOST[:PORT]/SERVICE[/DB] or "
+      + "redis+cluster://HOST[:PORT],HOST[:PORT]"
   }
 }
 

@@ -70,6 +70,7 @@ extension Configuration {
   /// - Throws: `RedisError`, or `ConfigurationError` when the password cannot be read.
   func redisConfiguration() throws -> RedisConfiguration {
     var redis = try RedisConfiguration(url: self.redis.url)
+    redis.slotKey = prefix
     redis.user = self.redis.user
     redis.password = try self.redis.password?.read()
     redis.sentinelUser = self.redis.sentinelUser

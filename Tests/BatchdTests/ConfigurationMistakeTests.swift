@@ -194,7 +194,14 @@ struct ConfigurationMistakeTests {
       "2: workiz.base_url: must be https://HOST/PATH (or http://), without user, query or token"),
     Mistake(
       "[redis]\nurl = \"localhost:6379\"",
-      "2: redis.url: must be redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] (TLS), unix:///PATH[?db=N] or redis+sentinel://HOST[:PORT],HOST[:PORT]/SERVICE[/DB]"
+      "2: redis.url: must be redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] (TLS), unix:///PATH[?db=N], redis+sentinel://HOST[:PORT],HOST[:PORT]/SERVICE[/DB] or redis+cluster://HOST[:PORT],HOST[:PORT]"
+    ),
+    Mistake(
+      "prefix = \"{jobs}\"\nredis.url = \"redis+cluster://h/2\"",
+      "2: redis.url: names a database; a Redis Cluster has only database 0"),
+    Mistake(
+      "prefix = \"jobs\"\n[redis]\nurl = \"redis+cluster://h\"",
+      "1: prefix: prefix (jobs) must be in braces on a Redis Cluster, which redis.url names: write prefix = \"{jobs}\", or its keys would be on several nodes and no function could use them"
     ),
     Mistake(
       "[redis]\nsentinel_user = \"guide\"",

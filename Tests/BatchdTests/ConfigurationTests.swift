@@ -126,21 +126,26 @@ struct ConfigurationTests {
 
   @Test(arguments: [
     "redis://h", "redis://10.0.0.1:6380/3", "redis://[::1]:6379", "rediss://r.example.com/",
+    "redis+cluster://h", "rediss+cluster://h1:7000,10.0.0.2,[::1]:1/0",
     "redis+sentinel://h/main", "rediss+sentinel://h1:26379,10.0.0.2,[::1]:1/main/3",
     "unix:///run/redis/redis.sock", "unix:///run/my redis@1.sock?db=2",
   ])
   func everyFormOfURLIsAccepted(_ url: String) throws {
-    #expect(try Self.parse("redis.url = \"\(url)\"").redis.url == url)
+    let text = "prefix = \"{batchd}\"\nredis.url = \"\(url)\""
+    #expect(try Self.parse(text).redis.url == url)
   }
 
   @Test(arguments: [
     "", "h", "http://h", "redis://", "redis://:6379", "redis://h:port", "redis://h/x",
     "redis://h?db=1", "redis://a b", "unix://run/redis.sock", "unix:///", "redis://u@h",
-    "redis+sentinel://h", "redis+sentinel://h,/main", "redis+sentinel:///main",
+    "redis+cluster://", "redis+cluster://h,", "redis+cluster://h/1", "redis+cluster://h/main",
+    "redis+cluster://h?db=0", "redis+sentinel://h", "redis+sentinel://h,/main",
+    "redis+sentinel:///main",
     "redis+sentinel://h/main?sentinel_password=x",
   ])
   func everyOtherURLIsRefused(_ url: String) {
-    #expect(throws: ConfigurationError.self) { try Self.parse("redis.url = \"\(url)\"") }
+    let text = "prefix = \"{batchd}\"\nredis.url = \"\(url)\""
+    #expect(throws: ConfigurationError.self) { try Self.parse(text) }
   }
 
   @Test func whatIsShownReadsBackAsTheSame() throws {

@@ -56,6 +56,26 @@ import Testing
     #expect(unknown.output.contains("note: this user may not ask for its own rights"))
   }
 
+  /// Who is on no cluster needs no right for one.
+  @Test func whatOnlyAClusterNeedsIsLookedForWithAPrefixInBraces() async throws {
+    let harness = try await CommandHarness(redisArguments: ["--appendonly", "yes"])
+    let user = try Self.documentedUser.replacing("CHANGE-THIS", with: "secret")
+      .split(whereSeparator: \.isWhitespace).dropFirst().map(String.init)
+    let words = ["~{batchd}", "~{batchd}:*", "-cluster|slots"]
+    #expect(try await harness.redis.cli(["ACL", "SETUSER"] + user + words) == "OK")
+    func doctor(_ options: String...) async throws -> String {
+      let url = harness.redis.url.replacing("unix://", with: "unix://batchd:secret@")
+      return try await harness.command(["doctor", "--redis", url] + options).outcome().output
+    }
+    let plain = try await doctor()
+    #expect(plain.contains("user batchd has them all"), "\(plain)")
+    _ = try await harness.redis.cli("SET", "{batchd}", "x")
+    let braces = try await doctor("--prefix", "{batchd}")
+    #expect(braces.contains("ACL SETUSER batchd +cluster|slots, and"), "\(braces)")
+    #expect(braces.contains("a key is named as the prefix, {batchd}"), "\(braces)")
+    #expect(braces.contains("remedy: DEL {batchd}"), "\(braces)")
+  }
+
   @Test func secretsThatAreMissingOrOpenToAllAreNamed() async throws {
     let harness = try await CommandHarness(redisArguments: ["--appendonly", "yes"])
     try await harness.withWorker(handler: .init { _, _ in nil }, {})

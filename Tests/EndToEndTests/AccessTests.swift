@@ -12,7 +12,7 @@ extension ProcessTests {
           ["KEYS", "*"], ["SHUTDOWN", "NOSAVE"], ["EVAL", "return 1", "0"], ["SCRIPT", "FLUSH"],
           ["FUNCTION", "FLUSH"], ["FUNCTION", "DELETE", "batchd"], ["ACL", "LIST"],
           ["MONITOR"], ["SLAVEOF", "NO", "ONE"],
-          ["CLIENT", "KILL", "ID", "1"],
+          ["CLIENT", "KILL", "ID", "1"], ["CLUSTER", "RESET"], ["CLUSTER", "NODES"],
           ["SUBSCRIBE", "x"],
           ["GET", "else"], ["LPUSH", "else", "x"], ["HGETALL", "batchd2:meta"],
           ["FCALL", "batchd_cancel", "1", "else", "b1"],

@@ -19,8 +19,10 @@ struct QueueEvent {
   let milliseconds: Int64
 
   /// Every event, oldest first; the tests keep the stream longer than they run.
-  static func all(_ client: RedisClient) async throws -> [QueueEvent] {
-    let reply = try await client.call(["XRANGE", "batchd:events", "-", "+"])
+  static func all(
+    _ client: RedisClient, prefix: String = "batchd"
+  ) async throws -> [QueueEvent] {
+    let reply = try await client.call(["XRANGE", .text("\(prefix):events"), "-", "+"])
     return (reply.array ?? []).flatMap { entry -> [QueueEvent] in
       guard let parts = entry.array, parts.count == 2, let id = parts[0].text,
         let pairs = parts[1].array

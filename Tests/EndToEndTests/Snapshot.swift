@@ -8,7 +8,10 @@ struct Snapshot {
   /// `BATCH/ITEM` of every item whose extraction Redis has acknowledged, done or failed.
   let checkpointed: [String]
 
-  static func take(_ client: RedisClient) async throws -> Snapshot {
+  static func take(
+    _ client: RedisClient, prefix: String = "batchd"
+  ) async throws -> Snapshot {
+    let script = script.replacing("'batchd:", with: "'\(prefix):")
     let reply = try await client.call(["EVAL", .text(script), 0])
     let parts = reply.array ?? []
     return Snapshot(
@@ -29,7 +32,7 @@ struct Snapshot {
       real[operation][field] = (real[operation][field] or 0) + by
     end
     for _, key in ipairs(redis.call('KEYS', 'batchd:batch:*')) do
-      local id = string.sub(key, 14)
+      local id = string.sub(key, #'batchd:batch:' + 1)
       local b = redis.call('HMGET', key, 'status', 'operation', 'account', 'started_at',
         'items_total', 'items_done', 'items_failed', 'place')
       add(b[2], b[1], 1)

@@ -8,20 +8,31 @@ import Testing
 
 /// A private Redis and store, and processes of `TestWorker` on them, whose handlers do what a batch says.
 final class TestWorkers: Sendable {
+  /// A Redis that is there already.
+  struct Place {
+    let redis: TestRedis
+    /// How the test reaches it, and the workers.
+    let url: String
+    let workerURL: String
+    let prefix: String
+  }
+
   let redis: TestRedis
   let client: RedisClient
   let folder: TestFolder
   let storePath: String
+  let prefix: String
   private let settings: [String]
 
   /// - Parameters:
   ///   - settings: `KEY=VALUE` for each worker, see `TestWorker`.
   ///   - storeFolder: where the store lies, if not in a folder of its own.
+  ///   - place: the Redis, if not one of its own.
   static func with(
-    _ settings: [String], storeFolder: String? = nil,
+    _ settings: [String], storeFolder: String? = nil, place: Place? = nil,
     _ body: (TestWorkers) async throws -> Void
   ) async throws {
-    let workers = try await TestWorkers(settings, storeFolder)
+    let workers = try await TestWorkers(settings, storeFolder, place)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await workers.client.run() }
       try await body(workers)
@@ -30,14 +41,18 @@ final class TestWorkers: Sendable {
     }
   }
 
-  private init(_ settings: [String], _ storeFolder: String?) async throws {
-    self.settings = settings
+  private init(_ settings: [String], _ storeFolder: String?, _ place: Place?) async throws {
     folder = try TestFolder()
     storePath = "\(storeFolder ?? folder.path)/store.sqlite"
-    redis = try await TestRedis()
+    redis = if let place { place.redis } else { try await TestRedis() }
+    prefix = place?.prefix ?? "batchd"
+    self.settings =
+      ["redis=\(place?.workerURL ?? redis.url)", "prefix=\(prefix)", "store=\(storePath)"]
+      + ["log=warning"] + settings
+    var configuration = try RedisConfiguration(url: place?.url ?? redis.url)
+    configuration.slotKey = prefix
     client = RedisClient(
-      try RedisConfiguration(url: redis.url),
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
   }
 
   /// Starts a worker of that name, with `more` settings than all have.
@@ -46,9 +61,7 @@ final class TestWorkers: Sendable {
     through: [String] = []
   ) throws -> Program {
     try Program(
-      "TestWorker",
-      ["redis=\(redis.url)", "store=\(storePath)", "name=\(name)", "log=warning"] + settings
-        + more,
+      "TestWorker", settings + ["name=\(name)"] + more,
       output: "\(folder.path)/\(name).log", environment: environment, through: through)
   }
 
@@ -58,20 +71,20 @@ final class TestWorkers: Sendable {
   ) async throws -> Program {
     let program = try launch(name, more, environment: environment)
     await eventually(within: .seconds(30), "\(name) has registered: \(program.output)") {
-      try await self.client.call(["HGET", .text("batchd:worker:\(name)"), "pid"]).integer
+      try await self.client.call(["HGET", .text("\(prefix):worker:\(name)"), "pid"]).integer
         == Int(program.pid)
     }
     return program
   }
 
   func push(_ envelopes: [String]) async throws {
-    _ = try await client.call(["LPUSH", "batchd:enqueue"] + envelopes.map { .text($0) })
+    _ = try await client.call(["LPUSH", .text("\(prefix):enqueue")] + envelopes.map { .text($0) })
   }
 
   /// `FCALL batchd_NAME 1 batchd …`
   @discardableResult
   func fcall(_ name: String, _ arguments: [RedisArgument]) async throws -> RedisValue {
-    try await client.call(["FCALL", .text("batchd_\(name)"), 1, "batchd"] + arguments)
+    try await client.call(["FCALL", .text("batchd_\(name)"), 1, .text(prefix)] + arguments)
   }
 
   /// `batchd:stats`, as integers.
@@ -80,7 +93,7 @@ final class TestWorkers: Sendable {
   }
 
   func hash(_ key: String) async throws -> [String: String] {
-    let flat = try await client.call(["HGETALL", .text("batchd:\(key)")]).array ?? []
+    let flat = try await client.call(["HGETALL", .text("\(prefix):\(key)")]).array ?? []
     return stride(from: 0, to: flat.count - 1, by: 2).reduce(into: [:]) {
       $0[flat[$1].text ?? ""] = flat[$1 + 1].text
     }
@@ -89,14 +102,14 @@ final class TestWorkers: Sendable {
   /// Waits until so many workers have registered.
   func waitForWorkers(_ count: Int) async {
     await eventually(within: .seconds(90), "\(count) workers have registered") {
-      try await self.client.call(["ZCARD", "batchd:workers"]).integer == count
+      try await self.client.call(["ZCARD", .text("\(prefix):workers")]).integer == count
     }
   }
 
   /// Waits until the operation has that status, and everything that ended is in the store.
   func waitFor(_ status: String, of operation: String, within limit: Duration) async {
     await eventually(within: limit, "\(operation) is \(status)") {
-      let outbox = try await self.client.call(["XLEN", "batchd:ended"]).integer
+      let outbox = try await self.client.call(["XLEN", .text("\(prefix):ended")]).integer
       return try await self.hash("progress:\(operation)")["status"] == status && outbox == 0
     }
   }

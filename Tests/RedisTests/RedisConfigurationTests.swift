@@ -16,6 +16,11 @@ import Testing
       "rediss+sentinel://u:p@h1:1,[::1],h3/a%2Fb/2",
       "rediss+sentinel://u@h1:1,[::1]:26379,h3:26379/a/b/2"
     ),
+    ("redis+cluster://h", "redis+cluster://h:6379"),
+    (
+      "rediss+cluster://u:p/@h1:1,[::1],h3/0?db=0",
+      "rediss+cluster://u@h1:1,[::1]:6379,h3:6379"
+    ),
     (
       "redis+sentinel://h/main?sentinel_username=g&sentinel_password=p@s",
       "redis+sentinel://h:26379/main"
@@ -41,7 +46,10 @@ import Testing
     "redis://u:secret@h/x", "redis://u:secret@h?tls=1", "redis://u:secret%zz@h", "unix://x.sock",
     "redis://u:secret@h:12:x", "secret", "redis+sentinel://u:secret@h1,h2",
     "redis+sentinel://u:secret@h1,,h2/main", "redis+sentinel://u:secret@h/main/x",
-    "redis+sentinel://h/main?password=secret", "redis://h?sentinel_password=secret",
+    "redis+cluster://u:secret@", "redis+cluster://u:secret@h1,,h2", "redis+cluster://u:secret@h/1",
+    "redis+cluster://u:secret@h?db=1", "redis+cluster://u:secret@h/main",
+    "redis+cluster://h?sentinel_password=secret", "redis+sentinel://h/main?password=secret",
+    "redis://h?sentinel_password=secret",
   ])
   func refusesOtherURLs(url: String) {
     let error = #expect(throws: RedisError.self) { try RedisConfiguration(url: url) }

@@ -5,7 +5,7 @@ import TestSupport
 /// Runs a client for as long as the body needs it.
 func withClient<Result>(
   _ url: String, timeoutMilliseconds: Int = 5_000, replyBytes: Int = 64 << 20,
-  waitingCalls: Int = 100_000,
+  waitingCalls: Int = 100_000, slotKey: String? = nil,
   prepare: @escaping @Sendable (RedisConnection) async throws -> Void = { _ in },
   _ body: (RedisClient) async throws -> Result
 ) async throws -> Result {
@@ -13,6 +13,7 @@ func withClient<Result>(
   configuration.callTimeoutMilliseconds = timeoutMilliseconds
   configuration.replyBytes = replyBytes
   configuration.waitingCalls = waitingCalls
+  configuration.slotKey = slotKey
   let client = RedisClient(configuration, logger: quiet, prepare: prepare)
   return try await withThrowingTaskGroup(of: Void.self) { group in
     group.addTask { try await client.run() }
