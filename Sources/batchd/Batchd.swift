@@ -11,7 +11,7 @@ internal import ArgumentParser
 /// The command `batchd`. Each command states its name: to derive one from its type costs a worker half a megabyte.
 @main
 struct Batchd: AsyncParsableCommand {
-  static let version = "0.1.0"
+  static let version = "0.2.0"
 
   static let configuration = CommandConfiguration(
     commandName: "batchd",

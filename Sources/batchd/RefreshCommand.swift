@@ -15,7 +15,7 @@ struct RefreshCommand: AsyncParsableCommand {
       in order; an account without jobs is done at once.
 
       An account that is being refreshed already is left to the operation that does so, which is told: \
-      to run the command twice doubles nothing. deploy/batchd-refresh@.timer runs it on a schedule.
+      to run the command twice doubles nothing. batchd-refresh@.timer runs it on a schedule.
 
         batchd refresh workiz --all-accounts
         batchd refresh workiz --account acme --account bolt --source api --since 2026-01-01 --closed
