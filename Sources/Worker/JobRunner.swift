@@ -12,6 +12,7 @@ final class JobRunner: Sendable {
   let store: any ResultsStore
   let settlement: Settlement
   let jobs = RunningJobs()
+  private let storeComplaint = StoreComplaint()
   let gateLine = GateLine()
   let definitions: [StageList: StageDefinition]
   /// The list of the next stage that this worker serves.
@@ -160,7 +161,9 @@ final class JobRunner: Sendable {
     case let error as StoreError:
       switch error.code {
       // A damaged store is mended or replaced by a person; until then it would fail every batch that came near it.
-      case .unavailable, .incompatible: return .snooze(error.message, milliseconds: 5_000)
+      case .unavailable, .incompatible:
+        storeComplaint.say(error.message, to: logger)
+        return .snooze(error.message, milliseconds: 5_000)
       case .fenced: return .gone
       case .invalid: return .permanent(error.message)
       }

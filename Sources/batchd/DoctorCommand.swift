@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Foundation
 internal import Queue
 internal import Redis
 
@@ -101,6 +102,9 @@ struct DoctorCommand: AsyncParsableCommand {
       return Area("store", "not looked at: --redis may mean another one than the file's")
     }
     var (area, identity) = await configuration.store.check()
+    if let missing = try await missingStore(configuration.store, control) {
+      area.findings.append(missing)
+    }
     if let identity, let known = try await control.storeIdentity(), known != identity {
       area.findings.append(
         Finding(
@@ -110,5 +114,22 @@ struct DoctorCommand: AsyncParsableCommand {
         ))
     }
     return area
+  }
+
+  /// A file that was moved or deleted under a worker of this host.
+  private func missingStore(
+    _ store: Configuration.StoreSettings, _ control: Control
+  ) async throws -> Finding? {
+    guard store.url == nil, !FileManager.default.fileExists(atPath: store.path) else { return nil }
+    let host = ProcessInfo.processInfo.hostName
+    let workers = try await control.workers().workers.filter {
+      $0.state == .alive && $0.host == host
+    }
+    guard let worker = workers.first else { return nil }
+    return Finding(
+      "store", "\(store.path) is not there, and worker \(worker.name) of this host writes to it",
+      remedy:
+        "put it back: until then batches wait, uncharged, and what has ended stays in Redis; for an empty one HDEL \(control.keys.store) identity, then restart the workers"
+    )
   }
 }

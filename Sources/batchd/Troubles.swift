@@ -243,6 +243,12 @@ extension Trouble {
       "somebody wrote into a key of batchd's; it was mended or set aside, for 30 days",
       do: "find who writes there; `batchd doctor` shows what is left"),
     Trouble(
+      .worker, "the store cannot be used; batches wait",
+      "said once a minute while it lasts; its error says what the store has",
+      do:
+        "what the error says: put the file back, free space, start PostgreSQL; it goes on by itself"
+    ),
+    Trouble(
       .worker, "cannot write the history",
       "the store refuses; ended runs stay in Redis until it takes them",
       do: "what the error says; it goes on by itself"),

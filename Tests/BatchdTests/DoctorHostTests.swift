@@ -157,6 +157,19 @@ import Testing
     _ = try await harness.redis.cli("HSET", "batchd:store", "identity", "elsewhere")
     let other = try await doctor()
     #expect(other.status == 1 && other.output.contains("results go to store elsewhere"))
+    // On a host without workers its absence says nothing; under one of this host it does.
+    try FileManager.default.removeItem(atPath: store)
+    let elsewhere = try await doctor()
+    #expect(elsewhere.status == 0 && elsewhere.output.contains("there is none at"))
+    _ = try await harness.redis.cli("DEL", "batchd:store")
+    try await harness.withWorker(handler: .init { _, _ in nil }) {
+      let host = ProcessInfo.processInfo.hostName
+      _ = try await harness.redis.cli("HSET", "batchd:worker:w1", "host", host)
+      let gone = try await doctor()
+      #expect(gone.status == 1, "\(gone.output)")
+      #expect(
+        gone.output.contains("\(store) is not there, and worker w1 of this host writes to it"))
+    }
   }
 
   /// Its files are written anew beside the old ones: the disk needs as much again.
