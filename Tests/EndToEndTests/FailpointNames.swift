@@ -6,9 +6,12 @@ enum FailpointNames {
   private static let people: Set<String> = [
     "cancel", "retry", "pause", "resume", "reenter", "drop", "doctor", "refresh",
   ]
-  /// The read of a stage's own output, which no stage of Workiz asks for. What is asked of Sentinels, which SentinelTests
-  /// has. Who else bears the name (CloneTests) and what was broken (HostileWorkerTests) is read only then.
-  private static let unused: Set<String> = ["HGET", "SENTINEL", "ZSCORE", "XREVRANGE"]
+  /// The read of a stage's own output, which no stage of Workiz asks for. What is asked of Sentinels and of the nodes of a
+  /// cluster, which SentinelTests and ClusterTests have. Who else bears the name (CloneTests) and what was broken
+  /// (HostileWorkerTests) is read only then.
+  private static let unused: Set<String> = [
+    "HGET", "SENTINEL", "EXISTS", "CLUSTER", "ZSCORE", "XREVRANGE",
+  ]
   /// The blocked fetch of entries is several commands in one piece.
   private static let pieces: Set<String> = ["CLIENT+BLMOVE+LLEN+intake"]
   /// What a worker asks at its start for a warning in its log alone, whatever becomes of the answer.
