@@ -53,6 +53,22 @@ extension Control {
     }
   }
 
+  /// What a restart would lose: Redis reads its append-only file as the user `default`, asks at each transaction whether that
+  /// may write (redis#14541, valkey#3983), and functions write nearly all in transactions.
+  public func checkLoading(_ info: [String: String]) async throws -> Finding? {
+    guard info["aof_enabled"] == "1" else { return nil }
+    let reply = try await connection.callAll([dryRun(["hset", "K", "f", "v"], of: "default")])[0]
+    // Who may not ask is told so by `checkRights`.
+    if case .error = reply { return nil }
+    guard reply.text != "OK" else { return nil }
+    return Finding(
+      "redis",
+      "would throw away most of batchd's data at its next start: it reads its append-only file as user default, who may not write",
+      remedy:
+        "ACL SETUSER default off ~* &* +@all, and in the ACL file: off lets nobody in, whatever his rights"
+    )
+  }
+
   private func dryRun(_ command: [String], of user: String) -> [RedisArgument] {
     let words = command[0].split(separator: "|").map(String.init) + command.dropFirst()
     return ["ACL", "DRYRUN", .text(user)]

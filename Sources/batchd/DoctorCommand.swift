@@ -12,7 +12,7 @@ struct DoctorCommand: AsyncParsableCommand {
       Looks at Redis, this user's rights there, the functions, the results store and the secrets of \
       this host, the workers, and every key under the prefix, in small steps; workers may run \
       meanwhile. Workers mend by themselves what hinders them, within seconds or minutes; this \
-      finds the rest, and shows all. Run it as batchd's user, who can read the secrets and the store.
+      finds the rest, and shows all. Run it as root or as batchd's user, who can read the secrets and the store.
 
         batchd doctor
         batchd doctor --repair
@@ -36,6 +36,7 @@ struct DoctorCommand: AsyncParsableCommand {
     let info = try await control.info()
     var redis = Control.redisArea(info)
     redis.findings += RedisDisk.findings(info, url: configuration.redis.url)
+    if let loading = try await control.checkLoading(info) { redis.findings.append(loading) }
     let functions = try await area("functions") { try await control.checkFunctions() }
     var report = DoctorReport(
       areas: [

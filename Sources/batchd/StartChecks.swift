@@ -33,9 +33,11 @@ struct StartChecks: Service {
     let control = Control(connection, prefix: configuration.prefix)
     let info = try await control.info()
     let rights = try await control.checkRights()
+    let loading = try await control.checkLoading(info)
     await connection.close()
     return Control.redisArea(info).findings
       + RedisDisk.findings(info, url: configuration.redis.url) + rights.findings
+      + [loading].compactMap { $0 }
   }
 
   private func warn(_ findings: [Finding]) {

@@ -76,6 +76,26 @@ import Testing
     #expect(braces.contains("remedy: DEL {batchd}"), "\(braces)")
   }
 
+  /// Redis reads its append-only file as the user default, and skips what that may not write.
+  @Test func aRedisThatWouldNotReadItsOwnFileIsNamed() async throws {
+    let harness = try await CommandHarness(redisArguments: ["--appendonly", "yes"])
+    let user = try Self.documentedUser.replacing("CHANGE-THIS", with: "secret")
+      .split(whereSeparator: \.isWhitespace).dropFirst().map(String.init)
+    #expect(try await harness.redis.cli(["ACL", "SETUSER"] + user) == "OK")
+    let url = harness.redis.url.replacing("unix://", with: "unix://batchd:secret@")
+    func doctor() async throws -> String {
+      try await harness.command(["doctor", "--redis", url]).outcome().output
+    }
+    #expect(try await !doctor().contains("at its next start"))
+    // As an administrator would shut everybody out; +acl only so that this test can go on.
+    _ = try await harness.redis.cli("ACL", "SETUSER", "default", "-@all", "+acl", "+ping")
+    let found = try await doctor()
+    #expect(found.contains("would throw away most of batchd's data at its next start"), "\(found)")
+    #expect(found.contains("remedy: ACL SETUSER default off ~* &* +@all"), "\(found)")
+    _ = try await harness.redis.cli("ACL", "SETUSER", "default", "+@all")
+    #expect(try await !doctor().contains("at its next start"))
+  }
+
   @Test func secretsThatAreMissingOrOpenToAllAreNamed() async throws {
     let harness = try await CommandHarness(redisArguments: ["--appendonly", "yes"])
     try await harness.withWorker(handler: .init { _, _ in nil }, {})
