@@ -34,10 +34,12 @@ import Worker
   }
 
   @Test func whatNamesEverythingIsWhole() async throws {
-    #expect(
-      try await Self.verdict(
-        "{\"item\":\"A1\"}\n{\"item\":\"A2\",\"error\":\"e\"}", items: ["A1", "A2"])
-        == .done)
-    #expect(try await Self.verdict("{\"output\":1}", items: []) == .done)
+    for (body, items) in [
+      ("{\"item\":\"A1\"}\n{\"item\":\"A2\",\"error\":\"e\"}", ["A1", "A2"]),
+      ("{\"output\":1}", []),
+    ] {
+      let verdict = try await Self.verdict(body, items: items)
+      #expect(verdict == .done)
+    }
   }
 }

@@ -7,7 +7,8 @@ enum RawServer {
   enum Behaviour: Sendable {
     /// Writes the text and leaves the connection open.
     case text(String)
-    /// Writes the text and closes.
+    /// Writes the text and ends the connection as a server does that read the whole request: a `close` with a part of it
+    /// unread would reset the connection, and the client lose an answer it had.
     case textAndClose(String)
     /// Says nothing.
     case hang
@@ -60,7 +61,7 @@ enum RawServer {
       case .text(let text): channel.writeAndFlush(ByteBuffer(string: text), promise: nil)
       case .textAndClose(let text):
         channel.writeAndFlush(ByteBuffer(string: text)).whenComplete { _ in
-          channel.close(promise: nil)
+          channel.close(mode: .output, promise: nil)
         }
       case .drip(let head):
         channel.writeAndFlush(ByteBuffer(string: head), promise: nil)
