@@ -5,14 +5,14 @@ import Synchronization
 /// Makes connections usable: the function library is in force, and the epoch says whether this Redis may have
 /// forgotten something. Every verb carries the epoch.
 public final class Adoption: Sendable {
-  /// How the epoch that the results store knows is read and raised.
+  /// How the epoch that the results store knows of a prefix is read and raised.
   public struct EpochStore: Sendable {
-    let read: @Sendable () async throws -> Int
-    let raise: @Sendable (Int) async throws -> Void
+    let read: @Sendable (_ prefix: String) async throws -> Int
+    let raise: @Sendable (_ epoch: Int, _ prefix: String) async throws -> Void
 
     public init(
-      read: @escaping @Sendable () async throws -> Int,
-      raise: @escaping @Sendable (Int) async throws -> Void
+      read: @escaping @Sendable (_ prefix: String) async throws -> Int,
+      raise: @escaping @Sendable (_ epoch: Int, _ prefix: String) async throws -> Void
     ) {
       self.read = read
       self.raise = raise
@@ -109,7 +109,7 @@ public final class Adoption: Sendable {
     _ doubt: Doubt? = nil, _ call: ([RedisArgument]) async throws -> RedisValue
   ) async throws {
     // It may take its time, which is none of Redis's clock.
-    let stored = try await store.read()
+    let stored = try await store.read(keys.prefix)
     let (seen, clock) = state.withLock { ($0.epoch, $0.clock) }
     let expected = clock.map { " \($0.now)" } ?? ""
     let doubted =
@@ -130,7 +130,7 @@ public final class Adoption: Sendable {
     if doubt == nil, jumped <= seen, let clock, !clock.agrees(with: now, sent: sent) {
       return try await adopt(.clock(in: epoch), call)
     }
-    if epoch != seen { try await store.raise(epoch) }
+    if epoch != seen { try await store.raise(epoch, keys.prefix) }
     let changed: (@Sendable () -> Void)? = state.withLock { state in
       // Another adoption was answered meanwhile.
       guard sent >= state.adopted else { return nil }

@@ -19,7 +19,9 @@ extension Control {
     let snapshot = try await snapshot()
     let families = [Self.up(1)] + Self.counts(snapshot) + Self.totals(snapshot.stats)
     let queues = try await queues(snapshot)
-    let own = families + queues + Self.gates(snapshot) + Self.workers(snapshot)
+    let own =
+      families + queues + Self.gates(snapshot) + Self.workers(snapshot)
+      + Self.memory(try await info())
     return own + Self.published(snapshot, besides: Set(own.map(\.name)))
   }
 
@@ -31,6 +33,15 @@ extension Control {
     _ name: String, _ help: String, _ value: Int, _ kind: MetricFamily.Kind = .gauge
   ) -> MetricFamily {
     MetricFamily(name, help, kind, [MetricSeries(name, [:], .integer(value))])
+  }
+
+  private static func memory(_ info: [String: String]) -> [MetricFamily] {
+    [
+      one(
+        "batchd_redis_memory_bytes", "Memory that Redis uses.", info.count("used_memory")),
+      one(
+        "batchd_redis_memory_limit_bytes", "Redis's maxmemory; 0 is none.", info.count("maxmemory")),
+    ]
   }
 
   /// What is there at this moment.

@@ -18,6 +18,25 @@ public struct MetricFamily: Sendable, Hashable, Encodable {
     self.series = series
   }
 
+  /// Families of several prefixes as one list, each series with the label `prefix`: a name may come once only.
+  public static func merged(_ families: [(prefix: String, families: [MetricFamily])]) -> [Self] {
+    var order: [String] = []
+    var merged: [String: MetricFamily] = [:]
+    for (prefix, families) in families {
+      for family in families {
+        let series = family.series.map {
+          MetricSeries($0.name, $0.labels.merging(["prefix": prefix]) { $1 }, $0.value)
+        }
+        let known = merged[family.name]
+        if known == nil { order.append(family.name) }
+        guard known?.kind ?? family.kind == family.kind else { continue }
+        merged[family.name] = MetricFamily(
+          family.name, family.help, family.kind, (known?.series ?? []) + series)
+      }
+    }
+    return order.compactMap { merged[$0] }
+  }
+
   /// Prometheus's text format 0.0.4: `text/plain; version=0.0.4; charset=utf-8`.
   public static func text(_ families: [MetricFamily]) -> String {
     families.flatMap(\.lines).map { $0 + "\n" }.joined()

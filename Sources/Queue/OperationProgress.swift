@@ -5,6 +5,8 @@ internal import Redis
 /// `pending + processing + retrying` and the four ends sum to `total`; items count one stage of the pipeline.
 public struct OperationProgress: Sendable, Hashable, Encodable {
   public let operation: String
+  /// Under which prefix this part of it is; nil when there is no other.
+  public private(set) var prefix: String?
   /// `pending`, `processing`, or the end: `completed`, `completed_with_errors`, `failed`, `cancelled`.
   public let status: String
   public let total: Int
@@ -25,6 +27,15 @@ public struct OperationProgress: Sendable, Hashable, Encodable {
   public let startedAt: String?
   public let updatedAt: String?
   public let finishedAt: String?
+
+  /// Tells the parts of an operation over several prefixes apart.
+  public var label: String { prefix.map { "\(operation) \($0)" } ?? operation }
+
+  public func part(of prefix: String) -> Self {
+    var part = self
+    part.prefix = prefix
+    return part
+  }
 
   init?(_ operation: String, _ fields: [String: String]) {
     guard let status = fields.text("status") else { return nil }

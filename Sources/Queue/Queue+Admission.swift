@@ -43,6 +43,7 @@ extension Queue {
       do {
         let envelope = try Envelope(parsing: entry, limits: limits)
         try checkDue(envelope, now: now)
+        try checkHome(envelope)
         let pipeline = try Self.pipeline(of: envelope, defaultPipeline)
         checked.arguments += Self.admission(of: envelope, pipeline)
         if envelope.due == .now { checked.startable[pipeline, default: 0] += 1 }
@@ -68,6 +69,17 @@ extension Queue {
       field: "at",
       reason: "must be at most \(limits.delaySeconds) seconds from now (limits.delay_seconds)",
       id: envelope.id)
+  }
+
+  /// Two gates for one account would let twice as many requests through.
+  func checkHome(_ envelope: Envelope) throws {
+    guard let account = envelope.account else { return }
+    let home = prefixes.home(of: account)
+    guard home != keys.prefix else { return }
+    throw EnvelopeError(
+      field: "account",
+      reason: "\(account) has its batches under the prefix \(home): LPUSH \(home):enqueue, or "
+        + "batchd enqueue, which knows the way", id: envelope.id)
   }
 
   private static func pipeline(

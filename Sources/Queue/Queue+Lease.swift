@@ -37,6 +37,7 @@ extension Queue {
     guard let id = envelope.id else {
       throw EnvelopeError(field: "id", reason: "missing; a child batch needs a deterministic id")
     }
+    try checkHome(envelope)
     guard envelope.due == .now, envelope.size == nil, !envelope.isRerun else {
       throw EnvelopeError(
         field: "children", reason: "\(id): a child cannot have delay, at, size or rerun")

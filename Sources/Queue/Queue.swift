@@ -8,6 +8,8 @@ public import Redis
 /// cancelled. What Redis will get over by itself (away, loading, full, read-only) is waited out.
 public struct Queue: Sendable {
   public let keys: Keys
+  /// All that are served beside this one: they say which accounts belong here.
+  public let prefixes: Prefixes
   public let client: RedisClient
   public let adoption: Adoption
   /// The worker in whose name leases are held.
@@ -18,17 +20,20 @@ public struct Queue: Sendable {
   let logger: Logger
 
   /// - Parameters:
+  ///   - prefixes: nil when there is no other; `prefix` is one of them.
   ///   - store: reads and raises the epoch that the results store knows.
   ///   - now: for a test that owns the clock: what it shows whenever a connection is adopted.
   public init(
-    _ configuration: RedisConfiguration, prefix: String, worker: String, limits: Limits,
-    store: Adoption.EpochStore, now: (@Sendable () -> Int)? = nil, logger: Logger
+    _ configuration: RedisConfiguration, prefix: String, of prefixes: Prefixes? = nil,
+    worker: String, limits: Limits, store: Adoption.EpochStore, now: (@Sendable () -> Int)? = nil,
+    logger: Logger
   ) {
     var configuration = configuration
     configuration.slotKey = prefix
     let keys = Keys(prefix: prefix)
     let adoption = Adoption(keys: keys, store: store, now: now)
     self.keys = keys
+    self.prefixes = prefixes ?? Prefixes([prefix])
     self.adoption = adoption
     self.worker = worker
     self.limits = limits

@@ -43,7 +43,8 @@ public struct RedisConfiguration: Sendable {
   /// PEM file of the client certificate's key.
   public var keyFile: String?
   /// For connecting, TLS, AUTH and SELECT together.
-  public var connectTimeoutMilliseconds = 3_000
+  public var connectTimeoutMilliseconds = Self.usualConnectTimeoutMilliseconds
+  public static let usualConnectTimeoutMilliseconds = 3_000
   /// For a call that names no other timeout.
   public var callTimeoutMilliseconds = 5_000
   /// Memory that one reply may take.

@@ -13,6 +13,10 @@ enum PostgreSQLSchema {
       IF to_regclass('jobs_by_account_and_uuid') IS NULL THEN
         CREATE INDEX jobs_by_account_and_uuid ON jobs (account, uuid);
       END IF;
+      IF to_regclass('batchd_epochs') IS NULL THEN
+        CREATE TABLE batchd_epochs (prefix text PRIMARY KEY, epoch bigint NOT NULL);
+        ALTER TABLE batches ADD COLUMN prefix text;
+      END IF;
     END $$;
     """
 

@@ -8,31 +8,52 @@ struct PostgreSQLStatement: Sendable {
   let text: String
 
   static let identity = Self(name: "identity", text: "SELECT identity FROM batchd_store")
-  static let epoch = Self(name: "epoch", text: "SELECT epoch FROM batchd_store")
+  static let epoch = Self(
+    name: "epoch",
+    text: """
+      SELECT max(epoch) FROM (
+        SELECT epoch FROM batchd_epochs WHERE prefix = $1::text
+        UNION ALL
+        SELECT epoch FROM batchd_store
+        WHERE NOT EXISTS (SELECT 1 FROM batchd_epochs WHERE prefix = $1::text)
+          OR NOT EXISTS (SELECT 1 FROM batchd_epochs WHERE prefix <> $1::text)
+      ) AS known
+      """)
   static let raiseEpoch = Self(
     name: "raise_epoch",
-    text: "UPDATE batchd_store SET epoch = $1::bigint WHERE epoch < $1::bigint")
+    text: """
+      WITH own AS (
+        INSERT INTO batchd_epochs AS held (prefix, epoch) VALUES ($2::text, $1::bigint)
+        ON CONFLICT (prefix) DO UPDATE SET epoch = excluded.epoch
+        WHERE held.epoch < excluded.epoch
+      )
+      UPDATE batchd_store SET epoch = $1::bigint WHERE epoch < $1::bigint
+      """)
 
   /// Answers a row if the fence was raised. As in SQLite, the greater fence decides, not the greater run.
   static let raiseFence = Self(
     name: "raise_fence",
     text: """
       INSERT INTO batches AS held (batch, run, pipeline, account, operation, batch_number, status,
-        stage, total_items, updated_at, fence_epoch, fence_counter)
+        stage, total_items, updated_at, fence_epoch, fence_counter, prefix)
       VALUES ($1::text, $2::bigint, $3::text, $4::text, $5::text, $6::bigint, 'processing',
-        $7::text, $8::bigint, now(), $9::bigint, $10::bigint)
+        $7::text, $8::bigint, now(), $9::bigint, $10::bigint, $11::text)
       ON CONFLICT (batch) DO UPDATE SET
-        (\(EndedRow.columns), updated_at, fence_epoch, fence_counter)
-        = (\(EndedRow.excluded), excluded.updated_at, excluded.fence_epoch, excluded.fence_counter)
+        (\(EndedRow.columns), updated_at, fence_epoch, fence_counter, prefix)
+        = (\(EndedRow.excluded), excluded.updated_at, excluded.fence_epoch, excluded.fence_counter,
+          excluded.prefix)
       WHERE (excluded.fence_epoch, excluded.fence_counter) > (held.fence_epoch, held.fence_counter)
         OR ((excluded.fence_epoch, excluded.fence_counter) = (held.fence_epoch, held.fence_counter)
           AND excluded.run = held.run AND held.finished_at IS NULL)
+        OR (excluded.prefix <> held.prefix AND held.finished_at IS NOT NULL)
       RETURNING true
       """)
 
   static let fence = Self(
     name: "fence",
-    text: "SELECT run, status, fence_epoch, fence_counter FROM batches WHERE batch = $1::text")
+    text: """
+      SELECT run, status, fence_epoch, fence_counter, prefix FROM batches WHERE batch = $1::text
+      """)
 
   /// Answers whether the row holds the fence, and how many documents were written.
   ///

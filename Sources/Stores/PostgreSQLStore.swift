@@ -85,23 +85,23 @@ public struct PostgreSQLStore: ResultsStore {
     try await read(.identity).first?[0] ?? ""
   }
 
-  public func epoch() async throws -> Int {
-    try await read(.epoch).first?[0].flatMap { Int($0) } ?? 0
+  public func epoch(of prefix: String) async throws -> Int {
+    try await read(.epoch, [.text(prefix)]).first?[0].flatMap { Int($0) } ?? 0
   }
 
-  public func raise(epoch: Int) async throws {
-    _ = try await write(.raiseEpoch, [.integer(epoch)])
+  public func raise(epoch: Int, of prefix: String) async throws {
+    _ = try await write(.raiseEpoch, [.integer(epoch), .text(prefix)])
   }
 
-  public func raise(fence: Fence, of job: StageJob) async throws {
+  public func raise(fence: Fence, of job: StageJob, prefix: String) async throws {
     let raised = try await write(
       .raiseFence,
       [
         .text(job.batch), .integer(job.run), .text(job.pipeline), .text(job.account),
         .text(job.operation), .integer(job.number), .text(job.stage.rawValue),
-        .integer(job.itemCount), .integer(fence.epoch), .integer(fence.counter),
+        .integer(job.itemCount), .integer(fence.epoch), .integer(fence.counter), .text(prefix),
       ])
-    if raised.isEmpty { throw try await refusal(of: job, fence: fence) }
+    if raised.isEmpty { throw try await refusal(of: job, fence: fence, prefix: prefix) }
   }
 
   public func upsert(_ documents: [JobDocument], for job: StageJob) async throws -> Int {
@@ -155,13 +155,17 @@ public struct PostgreSQLStore: ResultsStore {
 
   public func close() async throws { await connection.close() }
 
-  private func refusal(of job: StageJob, fence: Fence) async throws -> StoreError {
-    let row = try await read(.fence, [.text(job.batch)]).first?.compactMap { $0 }
+  private func refusal(
+    of job: StageJob, fence: Fence, prefix: String? = nil
+  ) async throws -> StoreError {
+    let row = try await read(.fence, [.text(job.batch)]).first
     return StoreError(
-      refusing: job, fence: fence,
+      refusing: job, fence: fence, prefix: prefix,
       held: row.map { row in
-        let fence = Fence(epoch: Int(row[2]) ?? 0, counter: Int(row[3]) ?? 0)
-        return (Int(row[0]) ?? 0, row[1], fence)
+        let numbers = [row[0], row[2], row[3]].map { $0.flatMap { Int($0) } ?? 0 }
+        return HeldFence(
+          run: numbers[0], status: row[1] ?? "",
+          fence: Fence(epoch: numbers[1], counter: numbers[2]), prefix: row[4])
       })
   }
 

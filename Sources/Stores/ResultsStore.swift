@@ -5,20 +5,25 @@ public import Pipeline
 /// Every write of a batch's results names the fence of its lease. The row of the batch holds the highest fence
 /// that was raised; a write needs equality, so a worker that lost its lease changes nothing, even when the
 /// newer holder has not written yet.
+///
+/// Several prefixes may share a store. Each has epochs of its own, for its Redis is adopted by itself; the ids of batches
+/// are names for all of them.
 public protocol ResultsStore: Sendable {
   /// The identity of the store, made once when its tables are; workers compare it with `batchd:store`.
   func identity() async throws -> String
 
-  /// The highest epoch that any worker recorded here; 0 in a new store.
-  func epoch() async throws -> Int
+  /// The highest epoch that any worker of `prefix` recorded here. A prefix that is new here begins with the highest of
+  /// all, so that its fences are greater than those of batches that were another's; 0 in a new store.
+  func epoch(of prefix: String) async throws -> Int
 
-  /// Records `epoch` if it is higher than the one on record.
-  func raise(epoch: Int) async throws
+  /// Records `epoch` for `prefix` if it is higher than the one on record.
+  func raise(epoch: Int, of prefix: String) async throws
 
-  /// Puts `job`'s fence into its batch's row if it is greater than the one there, creating the row.
+  /// Puts `job`'s fence into its batch's row if it is greater than the one there, creating the row. Between prefixes
+  /// fences say nothing: the row of a run that has ended under another prefix is taken over by any.
   /// - Throws: `StoreError` with code `.fenced` when the row already holds a greater fence, or this one for a
-  ///   run that has ended.
-  func raise(fence: Fence, of job: StageJob) async throws
+  ///   run that has ended; `.unavailable` when it is that of an unfinished batch of another prefix.
+  func raise(fence: Fence, of job: StageJob, prefix: String) async throws
 
   /// Inserts or replaces the documents by (UUID, account) in one transaction that requires `job`'s fence.
   /// - Returns: how many rows were new or different from what the store held.
@@ -91,14 +96,31 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
 
   public var description: String { message }
 
-  /// A write of `job` with `fence` is refused; `held` is what the batch's row holds, nil without a row.
-  init(
-    refusing job: StageJob, fence: Fence, held: (run: Int, status: String, fence: Fence)?
-  ) {
+  /// A write of `job` with `fence` is refused.
+  /// - Parameters:
+  ///   - prefix: of the job; nil when it is that of the row.
+  ///   - held: what the batch's row holds, nil without a row.
+  init(refusing job: StageJob, fence: Fence, prefix: String? = nil, held: HeldFence?) {
+    if let prefix, let other = held?.prefix, other != prefix {
+      self.init(
+        .unavailable,
+        "batch \(job.batch) is unfinished under the prefix \(other), too: it waits for that one's end; ids are names for"
+          + " all prefixes of a store")
+      return
+    }
     let held = held.map { "run \($0.run), \($0.status), fence \($0.fence)" } ?? "no fence"
     self.init(
       .fenced,
       "batch \(job.batch), run \(job.run), fence \(fence): the store holds \(held)."
         + " This worker no longer has the lease; nothing was written and nothing is to be done")
   }
+}
+
+/// What the row of a batch says of who may write for it.
+struct HeldFence {
+  let run: Int
+  let status: String
+  let fence: Fence
+  /// nil when a batchd wrote the row that knew of one prefix only.
+  let prefix: String?
 }

@@ -12,7 +12,16 @@ enum SQLiteSchema {
   private static let additions = """
     -- A refresh lists an account's known jobs page by page.
     CREATE INDEX IF NOT EXISTS jobs_by_account_and_uuid ON jobs (account, uuid);
+
+    -- The epoch of batchd_store is the highest of all. It counts for a prefix that is alone or new here: a batchd that knew
+    -- of one prefix only raises no other.
+    CREATE TABLE IF NOT EXISTS batchd_epochs (
+      prefix TEXT PRIMARY KEY NOT NULL,
+      epoch INTEGER NOT NULL
+    ) STRICT;
     """
+  /// Under which prefix the fence in the row was given.
+  private static let prefixColumn = "ALTER TABLE batches ADD COLUMN prefix TEXT"
 
   /// Creates or upgrades the tables. Run it in an immediate transaction: of several processes that open a new
   /// file at the same moment, one creates the tables and the others wait and then find them.
@@ -21,6 +30,9 @@ enum SQLiteSchema {
     let version = try version(db, path: path)
     for step in steps[version...] { try db.execute(sql: step) }
     try db.execute(sql: additions)
+    if try !db.columns(in: "batches").contains(where: { $0.name == "prefix" }) {
+      try db.execute(sql: prefixColumn)
+    }
     // A write at every opening: SQLite opens a file that it may not write without a complaint, and a
     // worker should learn that at its start and not from its first batch.
     try db.execute(

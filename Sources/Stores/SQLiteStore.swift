@@ -95,19 +95,36 @@ public struct SQLiteStore: ResultsStore {
     try await read { try String.fetchOne($0, sql: "SELECT identity FROM batchd_store") ?? "" }
   }
 
-  public func epoch() async throws -> Int {
-    try await read { try Int.fetchOne($0, sql: "SELECT epoch FROM batchd_store") ?? 0 }
+  public func epoch(of prefix: String) async throws -> Int {
+    try await read { db in
+      try Int.fetchOne(
+        db,
+        sql: """
+          SELECT max(epoch) FROM (
+            SELECT epoch FROM batchd_epochs WHERE prefix = ?1
+            UNION ALL
+            SELECT epoch FROM batchd_store
+            WHERE NOT EXISTS (SELECT 1 FROM batchd_epochs WHERE prefix = ?1)
+              OR NOT EXISTS (SELECT 1 FROM batchd_epochs WHERE prefix <> ?1)
+          )
+          """, arguments: [prefix]) ?? 0
+    }
   }
 
-  public func raise(epoch: Int) async throws {
+  public func raise(epoch: Int, of prefix: String) async throws {
     try await write { db in
+      try db.execute(
+        sql: """
+          INSERT INTO batchd_epochs (prefix, epoch) VALUES (?2, ?1)
+          ON CONFLICT (prefix) DO UPDATE SET epoch = excluded.epoch WHERE epoch < excluded.epoch
+          """, arguments: [epoch, prefix])
       try db.execute(
         sql: "UPDATE batchd_store SET epoch = ?1 WHERE epoch < ?1", arguments: [epoch])
     }
   }
 
-  public func raise(fence: Fence, of job: StageJob) async throws {
-    try await write { try SQLiteFence.raise(fence, of: job, $0) }
+  public func raise(fence: Fence, of job: StageJob, prefix: String) async throws {
+    try await write { try SQLiteFence.raise(fence, of: job, prefix: prefix, $0) }
   }
 
   public func upsert(_ documents: [JobDocument], for job: StageJob) async throws -> Int {

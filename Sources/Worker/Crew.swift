@@ -21,8 +21,8 @@ struct Crew: Sendable {
   private let logger: Logger
 
   init(
-    _ configuration: WorkerConfiguration, queue: Queue, store: any ResultsStore, systemd: Systemd,
-    boot: String, logger: Logger
+    _ configuration: WorkerConfiguration, queue: Queue, gates: GateHomes,
+    store: any ResultsStore, systemd: Systemd, boot: String, logger: Logger
   ) {
     self.configuration = configuration
     self.queue = queue
@@ -40,7 +40,7 @@ struct Crew: Sendable {
     blocked = definitions.mapValues { _ in BlockedConnection(queue.client) }
     blockedIntake = BlockedConnection(queue.client)
     runner = JobRunner(
-      queue: queue, state: state, store: store,
+      queue: queue, gates: gates, state: state, store: store,
       settlement: Settlement(queue: queue, leaseMilliseconds: configuration.leaseMilliseconds) {
         for signal in state.fetch.values { signal.send() }
       },
@@ -167,7 +167,8 @@ struct Crew: Sendable {
   /// Nothing is claimed any more: running work is handed back, or may finish its stage where it is configured so.
   private func drain() {
     state.beginDrain()
-    systemd.notify("STOPPING=1", "STATUS=draining")
+    systemd.notify("STOPPING=1")
+    systemd.tell("draining", of: queue.keys.prefix)
     logger.info("draining", metadata: ["running": .stringConvertible(state.leases.count)])
     for held in state.leases {
       if definitions[held.list]?.onDrain != .finish { held.cancel(.draining) }

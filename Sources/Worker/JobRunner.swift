@@ -1,4 +1,3 @@
-internal import Coordination
 internal import CoreMetrics
 internal import Logging
 internal import Pipeline
@@ -13,7 +12,7 @@ final class JobRunner: Sendable {
   let settlement: Settlement
   let jobs = RunningJobs()
   private let storeComplaint = StoreComplaint()
-  let gateLine = GateLine()
+  let gates: GateHomes
   let definitions: [StageList: StageDefinition]
   /// The list of the next stage that this worker serves.
   let following: [StageList: StageList]
@@ -21,11 +20,13 @@ final class JobRunner: Sendable {
   let logger: Logger
 
   init(
-    queue: Queue, state: WorkerState, store: any ResultsStore, settlement: Settlement,
+    queue: Queue, gates: GateHomes, state: WorkerState, store: any ResultsStore,
+    settlement: Settlement,
     definitions: [StageList: StageDefinition], following: [StageList: StageList],
     configuration: WorkerConfiguration, logger: Logger
   ) {
     self.queue = queue
+    self.gates = gates
     self.state = state
     self.store = store
     self.settlement = settlement
@@ -117,10 +118,13 @@ final class JobRunner: Sendable {
       let job = try claim.job(of: work.get())
       // The claim may have been on its way for longer than its lease.
       try held.require()
+      try checkHome(of: job)
       held.start(
         timeoutMilliseconds: definition.timeoutMilliseconds, stop: task.cancel,
         abandon: { self.giveUp(claim, definition, held) })
-      if definition.writesToStore { try await store.raise(fence: job.fence, of: job) }
+      if definition.writesToStore {
+        try await store.raise(fence: job.fence, of: job, prefix: queue.keys.prefix)
+      }
       let context = StageContext(
         runner: self, claim: claim, held: held, items: Set(job.items.map(\.id)))
       let output = try await definition.handler.run(job, context)
@@ -129,6 +133,16 @@ final class JobRunner: Sendable {
     } catch {
       return held.ended() ? verdict(error, definition, held) : nil
     }
+  }
+
+  /// A batch from before the prefixes were changed: the account's gate and lane are elsewhere now.
+  private func checkHome(of job: StageJob) throws {
+    guard let account = job.account else { return }
+    let home = queue.prefixes.home(of: account)
+    guard home != queue.keys.prefix else { return }
+    throw StageError.snooze(
+      "account \(account) has its batches under the prefix \(home) since the prefixes were changed: cancel this one and enqueue it there, or take the change back",
+      milliseconds: 60_000)
   }
 
   /// Something was kept of what runs under the lease: a suspect is none any more.

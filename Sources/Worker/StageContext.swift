@@ -134,7 +134,8 @@ public struct StageContext: Sendable {
     let watch = Stopwatch()
     do {
       passage = try await gate(name, intervalMilliseconds: intervalMilliseconds).pass()
-    } catch let error as RedisError where error.code == .deadlineExceeded {
+    } catch let error as RedisError where [.deadlineExceeded, .closed].contains(error.code) {
+      // Closed: this worker ends, and is done already where the gate is.
       throw StageError.snooze(error.message, milliseconds: 1_000)
     }
     switch passage {
@@ -157,12 +158,15 @@ public struct StageContext: Sendable {
   }
 
   private func gate(_ name: String, intervalMilliseconds: Int) -> Gate {
-    Gate(
+    let home = runner.gates.home(of: name, asking: queue)
+    // Under another prefix nobody knows the batch; whether the lease still holds is then looked at here alone.
+    let isOwn = home.queue.keys == queue.keys
+    return Gate(
       name, intervalMilliseconds: intervalMilliseconds,
       marginMilliseconds: configuration.gateMarginMilliseconds,
-      patienceMilliseconds: configuration.gatePatienceMilliseconds, batch: claim.lease.batch,
-      fence: claim.lease.fence.description, line: runner.gateLine,
-      clockKnownSince: { [runner] in runner.queue.adoption.adopted },
-      call: { [runner] in try await runner.queue.call($0, $1) })
+      patienceMilliseconds: configuration.gatePatienceMilliseconds,
+      batch: isOwn ? claim.lease.batch : "", fence: isOwn ? claim.lease.fence.description : "",
+      line: home.line, clockKnownSince: { home.queue.adoption.adopted },
+      call: { try await home.queue.call($0, $1) })
   }
 }

@@ -45,14 +45,14 @@ final class Watchdog: Sendable {
   func run() async {
     let pause = systemd.watchdogInterval.map { $0 / 3 } ?? .seconds(10)
     while !Task.isCancelled {
-      systemd.notify("STATUS=\(status)")
+      systemd.tell(status, of: queue.keys.prefix)
       if workerState.isDraining {
         systemd.notify("EXTEND_TIMEOUT_USEC=\((drainMilliseconds + 10_000) * 1_000)")
       }
       if let stuck {
         logger.critical("withholding the watchdog's word", metadata: ["reason": "\(stuck)"])
       } else {
-        systemd.notify("WATCHDOG=1")
+        systemd.attest(queue.keys.prefix)
       }
       try? await Task.sleep(for: min(pause, .seconds(10)))
     }

@@ -1,38 +1,26 @@
 internal import Foundation
 public import Logging
 internal import Queue
-public import Redis
+internal import Redis
 internal import ServiceLifecycle
 public import Stores
 internal import UnixSignals
 
 extension Worker {
-  /// A worker on the Redis and with the store that it is given.
-  public init(
-    _ configuration: WorkerConfiguration, redis: RedisConfiguration, prefix: String,
-    store: any ResultsStore, logger: Logger
-  ) {
-    let queue = Queue(
-      redis, prefix: prefix, worker: configuration.name, limits: configuration.limits,
-      store: .init(
-        read: { try await store.epoch() }, raise: { try await store.raise(epoch: $0) }),
-      logger: logger)
-    self.init(configuration, queue: queue, store: store, logger: logger)
-  }
-
   /// Runs one worker with handlers written in Swift until SIGTERM or SIGINT, which hand its work back: all that a program
   /// of one's own needs. `deploy/examples/swift` is one.
   ///
   /// - Parameters:
-  ///   - redis: `redis://HOST[:PORT][/DB]`, `rediss://…` or `unix:///PATH`; with `redis+cluster://HOST[:PORT],…` the prefix
+  ///   - redis: `redis://HOST[:PORT][/DB]`, `rediss://…` or `unix:///PATH`; with `redis+cluster://HOST[:PORT],…` prefixes
   ///     must be in braces, `{batchd}`.
+  ///   - prefixes: at least one; accounts are spread over them as `Prefixes` says.
   ///   - store: the same for all workers of a prefix; closed at the end.
   ///   - instance: tells the workers of one host apart; one that starts again under its name takes its work back at once.
   ///   - configure: changes what else a worker can be told.
   /// - Throws: `RedisError` for a wrong URL, `WorkerError`, `QueueError`, `StoreError`.
   public static func run(
     _ pipelines: [PipelineDefinition], redis: String = "redis://127.0.0.1:6379",
-    prefix: String = "batchd", store: any ResultsStore, instance: String = "1",
+    prefixes: [String] = ["batchd"], store: any ResultsStore, instance: String = "1",
     logger: Logger = Logger(label: "batchd"),
     configure: (inout WorkerConfiguration) -> Void = { _ in }
   ) async throws {
@@ -42,8 +30,8 @@ extension Worker {
       defaultPipeline: pipelines.count == 1 ? pipelines[0].name : nil)
     configure(&configuration)
     let worker = Worker(
-      configuration, redis: try RedisConfiguration(url: redis), prefix: prefix, store: store,
-      logger: logger)
+      configuration, redis: try RedisConfiguration(url: redis), prefixes: Prefixes(prefixes),
+      store: store, logger: logger)
     let group = ServiceGroup(
       configuration: .init(
         services: [.init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup)],

@@ -1,162 +1,60 @@
-internal import Glibc
 public import Logging
-internal import Pipeline
 public import Queue
-internal import Redis
+public import Redis
 public import ServiceLifecycle
 public import Stores
 
-/// One worker process: fetches, runs, renews, settles, until it is told to stop.
+/// One worker process: fetches, runs, renews, settles, until it is told to stop. Under several prefixes it does so under
+/// each by itself, with slots of its own; one whose Redis is away keeps no other.
 public struct Worker: Service, CustomStringConvertible {
-  private let configuration: WorkerConfiguration
-  private let queue: Queue
-  private let store: any ResultsStore
-  private let logger: Logger
-  private let systemd = Systemd()
+  private let name: String
+  private let members: [Member]
 
+  /// - Parameter queues: one for each prefix.
   public init(
-    _ configuration: WorkerConfiguration, queue: Queue, store: any ResultsStore, logger: Logger
+    _ configuration: WorkerConfiguration, queues: [Queue], store: any ResultsStore, logger: Logger
   ) {
-    self.configuration = configuration
-    self.queue = queue
-    self.store = store
-    self.logger = logger
+    name = configuration.name
+    let systemd = Systemd(queues.map(\.keys.prefix))
+    let gates = GateHomes(queues)
+    members = queues.map { queue in
+      var logger = logger
+      if queues.count > 1 { logger[metadataKey: "prefix"] = "\(queue.keys.prefix)" }
+      return Member(
+        configuration: configuration, queue: queue, gates: gates, store: store, systemd: systemd,
+        logger: logger)
+    }
+  }
+
+  /// A worker on the Redis and with the store that it is given.
+  public init(
+    _ configuration: WorkerConfiguration, redis: RedisConfiguration, prefixes: Prefixes,
+    store: any ResultsStore, logger: Logger
+  ) {
+    let queues = prefixes.names.map { prefix in
+      Queue(
+        redis, prefix: prefix, of: prefixes, worker: configuration.name,
+        limits: configuration.limits, store: .init(store), logger: logger)
+    }
+    self.init(configuration, queues: queues, store: store, logger: logger)
   }
 
   /// Only the name: the lifecycle logs its services, and a configuration is no business of the log's.
-  public var description: String { "worker \(configuration.name)" }
+  public var description: String { "worker \(name)" }
 
   /// Runs until a graceful shutdown has handed the work back.
   /// - Throws: `WorkerError`, `QueueError`; what runs then is recovered by the next start or another worker.
   public func run() async throws {
-    let lock = try InstanceLock(queue: queue.displayName, name: configuration.name)
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await queue.client.run() }
-      group.addTask { try await work() }
-      try await group.next()
-      group.cancelAll()
-    }
-    withExtendedLifetime(lock) {}
-  }
-
-  private func work() async throws {
-    // The lock of the name holds for one spelling of Redis's address: of whoever uses another one it proves nothing.
-    let lock = "\(configuration.lockReach)/\(queue.displayName)"
-    let boot = "\(lock)/\(getpid())-\(UInt32.random(in: 0 ..< .max))"
-    guard let recovered = try await untilStarted(boot: boot) else { return }
-    let crew = Crew(
-      configuration, queue: queue, store: store, systemd: systemd, boot: boot,
-      logger: logger)
-    // Every lease of the old epoch is lost: the handlers must hear it, and tick puts their batches back.
-    queue.adoption.onNewEpoch {
-      crew.state.hurryBeat()
-      crew.state.planTick(at: .now)
-    }
-    // A blocked call may wait at a primary that was replaced, or on a way that broke without a word.
-    queue.client.onReconnect { crew.state.noteReconnect() }
-    systemd.notify("READY=1", "STATUS=running")
-    try await crew.run(hasRecovered: recovered > 0)
-    await leave()
-    logger.info("worker stopped", metadata: ["worker": "\(configuration.name)"])
-  }
-
-  /// `start`, of which systemd hears meanwhile: a service whose Redis is away is up and waits, for a start that fails
-  /// would hold up whatever waits for it, an upgrade of the package for one.
-  private func untilStarted(boot: String) async throws -> Int? {
-    try await withThrowingTaskGroup(of: Int?.self) { group in
-      group.addTask { try await start(boot: boot) }
-      group.addTask {
-        while true {
-          try await Task.sleep(for: .seconds(1))
-          if let waiting = queue.waitingForRedis {
-            systemd.notify("READY=1", "STATUS=\(waiting)")
-          }
-          systemd.notify("WATCHDOG=1")
-        }
-      }
-      defer { group.cancelAll() }
-      return try await group.next() ?? nil
+    try await withThrowingDiscardingTaskGroup { group in
+      for member in members { group.addTask { try await member.run() } }
     }
   }
+}
 
-  /// Registers, and takes back what an earlier life left. Waits for Redis as long as it takes.
-  /// - Returns: how many leases were recovered; nil when a shutdown came first.
-  private func start(boot: String) async throws -> Int? {
-    do {
-      return try await cancelWhenGracefulShutdown {
-        try await checkRedis()
-        try await takeName(boot: boot)
-        let recovered = try await queue.recover(maxCrashes: configuration.maxCrashes)
-        logger.info(
-          "worker started",
-          metadata: ["worker": "\(configuration.name)", "recovered": .stringConvertible(recovered)])
-        return recovered
-      }
-    } catch is CancellationError where Task.isShuttingDownGracefully {
-      return nil
-    }
-  }
-
-  private func register(boot: String) async throws {
-    let differences = try await queue.register(
-      boot: boot, host: configuration.host, pid: Int(getpid()), version: configuration.version,
-      store: try await store.identity(),
-      slots: configuration.pipelines.flatMap(\.stages).map(\.slots).reduce(0, +),
-      quietMilliseconds: configuration.idleBeatMilliseconds + 2_000,
-      pipelines: configuration.pipelines.map {
-        .init(name: $0.name, stages: $0.stages.map(\.stage), counts: $0.counts)
-      })
-    for one in differences {
-      logger.warning(
-        "another worker has other stages for a pipeline; new batches go through this one's: give all the same [pipelines.\(one.pipeline)] and restart those of the old one",
-        metadata: [
-          "pipeline": "\(one.pipeline)", "stages": "\(one.stages)", "other": "\(one.otherWorker)",
-          "other_stages": "\(one.otherStages)",
-        ])
-    }
-  }
-
-  /// Registers once nobody else bears the name. After a reboot or in a new container the earlier life looks like another
-  /// machine: if it is one, a clone, its next beat shows that it lives; if not, it stays silent.
-  /// - Throws: `QueueError` with `.twin`.
-  private func takeName(boot: String) async throws {
-    var heard: Double?
-    while true {
-      do {
-        return try await register(boot: boot)
-      } catch let error as QueueError where error.code == .twin {
-        let beat = try await queue.lastBeat()
-        if let heard, let beat, beat > heard { throw error }
-        if heard == nil {
-          logger.warning(
-            "another worker of this name was heard a moment ago; waiting whether it lives",
-            metadata: ["worker": "\(configuration.name)", "error": "\(error)"])
-        }
-        heard = beat ?? heard
-        try await Task.sleep(for: .seconds(1))
-      }
-    }
-  }
-
-  /// Says goodbye; without Redis within a second, tick finds out instead.
-  private func leave() async {
-    await withTaskGroup { group in
-      group.addTask { try? await queue.leave() }
-      group.addTask { try? await Task.sleep(for: .seconds(1)) }
-      await group.next()
-      group.cancelAll()
-    }
-  }
-
-  /// A Redis that evicts keys loses batches silently.
-  private func checkRedis() async throws {
-    let reply = try await queue.read(["INFO", "memory"])
-    let policy = (reply.text ?? "").split(whereSeparator: \.isNewline)
-      .first { $0.hasPrefix("maxmemory_policy:") }?.split(separator: ":").last
-    guard let policy, policy != "noeviction" else { return }
-    throw WorkerError(
-      .unsuitableRedis,
-      "Redis evicts keys when it is full (maxmemory-policy \(policy)), and batches with them; set it: CONFIG SET maxmemory-policy noeviction"
-    )
+extension Adoption.EpochStore {
+  /// The epochs that a results store has on record.
+  public init(_ store: any ResultsStore) {
+    self.init(
+      read: { try await store.epoch(of: $0) }, raise: { try await store.raise(epoch: $0, of: $1) })
   }
 }

@@ -31,6 +31,21 @@ struct Admission {
     }
   }
 
+  /// Checks batches before any of them is pushed.
+  /// - Returns: what is known under each prefix.
+  /// - Throws: `CommandError` for what a worker would reject.
+  static func check(
+    _ batches: [EnqueueCommand.Checked], _ routes: inout Routes, strict: Bool
+  ) async throws -> [(control: Control, admission: Admission)] {
+    var admissions: [(Control, Admission)] = []
+    for (prefix, batches) in try routes.grouped(batches, envelope: \.envelope) {
+      let control = try await routes.control(of: prefix)
+      let admission = try await Admission(of: batches.map(\.envelope), control, strict: strict)
+      admissions.append((control, admission))
+    }
+    return admissions
+  }
+
   private mutating func add(_ envelope: Envelope, _ before: BatchState?, strict: Bool) throws {
     guard let id = envelope.id else { return }
     if let before, before.status != "rejected" {

@@ -45,17 +45,30 @@ struct CancelCommand: AsyncParsableCommand {
 
   func run() async throws {
     let choice = try selection.choice(of: what, statuses: status)
-    let control = try await common.connect()
+    let controls = try await common.connect(try common.configuration())
     if case .operation(let operation) = choice, !selection.dryRun {
-      // One call, in which nothing can slip by; of more than a thousand the workers cancel the rest.
-      let words = try await control.cancel("operation:\(operation)")
-      var report = StepReport("cancel", isDryRun: false)
-      report.noteOperation(words)
-      return try common.answer("operation:\(operation): \(words)", report)
+      return try await cancel(operation, controls)
     }
     let step = StepIn(
       "cancel", statuses: Self.statuses, choice, selection, json: common.json
     ) { try await $0.cancel($1) }
-    try await step.run(control)
+    try await step.run(controls)
+  }
+
+  /// One call for each prefix, in which nothing can slip by; of more than a thousand batches the workers cancel the rest.
+  private func cancel(_ operation: String, _ controls: [Control]) async throws {
+    var report = StepReport("cancel", isDryRun: false)
+    var words: [String] = []
+    var unknown: QueueError?
+    for control in controls {
+      do {
+        words.append(try await control.cancel("operation:\(operation)"))
+        report.noteOperation(words[words.count - 1])
+      } catch let error as QueueError where error.code == .notFound {
+        unknown = error
+      }
+    }
+    if words.isEmpty, let unknown { throw unknown }
+    try common.answer("operation:\(operation): \(words.joined(separator: "; "))", report)
   }
 }

@@ -15,7 +15,7 @@ struct ChaosRun: Sendable {
   let batches: Int
 
   private static let operation = "chaos"
-  private var keys: Keys { Keys(prefix: stack.configuration.prefix) }
+  private var keys: Keys { Keys(prefix: stack.configuration.prefixes.names[0]) }
 
   /// Runs until every batch has ended, or until a signal.
   func run(until signals: UnixSignalsSequence) async throws {
@@ -40,7 +40,7 @@ struct ChaosRun: Sendable {
         return true
       }
       group.addTask {
-        try await kill(kills, Control(connection, prefix: stack.configuration.prefix))
+        try await kill(kills, Control(connection, prefix: stack.configuration.prefixes.names[0]))
         return false
       }
       group.addTask {
@@ -57,7 +57,7 @@ struct ChaosRun: Sendable {
 
   private func connect() async throws -> RedisConnection {
     try await RedisClient(
-      try stack.configuration.redisConfiguration(),
+      stack.configuration.redis.patientClient(),
       logger: Logger(label: "up", factory: { _ in SwiftLogNoOpLogHandler() })
     ).connect()
   }
@@ -104,15 +104,16 @@ struct ChaosRun: Sendable {
 
   /// Shows the operation as `watch` does, to its end.
   private func watch(_ kills: Kills) async throws {
-    let control = Control(try await connect(), prefix: stack.configuration.prefix)
+    let control = Control(try await connect(), prefix: stack.configuration.prefixes.names[0])
     try await until("the first batch is admitted") {
       try await control.progress(of: [Self.operation])[0] != nil
     }
-    var watcher = Watcher([Self.operation], gates: stack.configuration.gates) {
-      Control(try await connect(), prefix: stack.configuration.prefix)
+    let watcher = Watcher([Self.operation], gates: stack.configuration.gates) {
+      Control(try await connect(), prefix: stack.configuration.prefixes.names[0])
     }
+    var watchers = [watcher]
     _ = try await WatchCommand.show(
-      &watcher, Terminal().isLive ? .live : .plain, notes: kills.takeNotes)
+      &watchers, Terminal().isLive ? .live : .plain, notes: kills.takeNotes)
   }
 
   /// Kills a random worker every second while batches run.

@@ -18,7 +18,7 @@ struct CommonOptions: ParsableArguments {
       "Redis, instead of the file's: redis://, rediss:// or unix://.", valueName: "url"))
   var redis: String?
 
-  @Option(help: "The prefix of the keys, instead of the file's.")
+  @Option(help: "The prefix of the keys, instead of the file's; or one of the file's several.")
   var prefix: String?
 
   @Flag(help: "Answer in JSON.")
@@ -42,30 +42,15 @@ struct CommonOptions: ParsableArguments {
       configuration.redis.password = nil
     }
     if let prefix {
-      let inner =
-        prefix.hasPrefix("{") && prefix.hasSuffix("}") ? prefix.dropFirst().dropLast() : prefix[...]
-      guard Identifier.isValid(String(inner)) else {
-        throw ValidationError("--prefix must be \(Identifier.rule); in braces on Redis Cluster")
+      if let wrong = Configuration.checkPrefix(prefix) {
+        throw ValidationError("--prefix \(wrong)")
       }
-      configuration.prefix = prefix
+      // Where an account belongs, all of the file's say together.
+      if !configuration.prefixes.names.contains(prefix) {
+        configuration.prefixes = Prefixes([prefix])
+      }
     }
     return configuration
-  }
-
-  /// Connects once.
-  /// - Parameter connectMilliseconds: how long that may take; nil for as long as a person waits.
-  func connect(
-    _ configuration: Configuration? = nil, connectMilliseconds: Int? = nil
-  ) async throws -> Control {
-    let configuration = try configuration ?? self.configuration()
-    var settings = try configuration.redis.client()
-    settings.slotKey = configuration.prefix
-    settings.connectTimeoutMilliseconds =
-      connectMilliseconds ?? settings.connectTimeoutMilliseconds
-    let client = RedisClient(
-      settings,
-      logger: Logger(label: "batchd") { _ in SwiftLogNoOpLogHandler() })
-    return Control(try await client.connect(), prefix: configuration.prefix)
   }
 
   /// The options as another command line takes them; no password.
@@ -94,6 +79,15 @@ struct CommonOptions: ParsableArguments {
 extension Configuration.RedisSettings {
   /// How long a person waits for a Redis that does not answer.
   private static let connectMilliseconds = 1_000
+
+  /// The connection settings of a program that waits for Redis as long as it takes, the password read.
+  func patientClient() throws -> RedisConfiguration {
+    var client = try client()
+    // An attempt that began while the way was bad is given up no later than a call: until then nobody tries the way anew.
+    client.connectTimeoutMilliseconds = min(
+      RedisConfiguration.usualConnectTimeoutMilliseconds, callTimeoutMilliseconds)
+    return client
+  }
 
   /// The connection settings of a program that a person waits for, the password read.
   func client() throws -> RedisConfiguration {

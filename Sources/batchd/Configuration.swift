@@ -1,4 +1,5 @@
 internal import Pipeline
+internal import Queue
 internal import Worker
 
 /// The settings of one `batchd` process: what its TOML file says, and the defaults for the rest.
@@ -9,8 +10,8 @@ struct Configuration: Sendable, Equatable {
   /// Where a command looks when no file is named.
   static let standardPath = "/etc/batchd/config.toml"
 
-  /// Begins every key in Redis: `Identifier.rule`, in braces on Redis Cluster.
-  var prefix = "batchd"
+  /// What begins every key in Redis: `Identifier.rule`, in braces on Redis Cluster.
+  var prefixes = Prefixes(["batchd"])
   /// Tells the workers of one host apart.
   var instance = "1"
   /// The pipeline of an envelope that names none: the only one, or `workiz`, when the file says nothing.

@@ -1,4 +1,6 @@
 internal import Pipeline
+internal import Queue
+internal import TOMLKit
 internal import Worker
 
 /// Rules between settings: each alone is in its range, together they would not work.
@@ -31,7 +33,7 @@ extension Configuration {
           + "(\(limits.batchOutputBytes)): one output is part of what its batch may have")
     }
     checkCertificates(&reader)
-    checkPrefix(&reader)
+    checkPrefixes(&reader)
     checkStore(&reader)
     checkRetry(retry, at: ["retry"], &reader)
     checkPipelines(&reader)
@@ -85,11 +87,17 @@ extension Configuration {
     }
   }
 
-  private func checkPrefix(_ reader: inout ConfigurationReader) {
-    guard redis.url.contains("+cluster://"), !prefix.hasPrefix("{") else { return }
+  private func checkPrefixes(_ reader: inout ConfigurationReader) {
+    if reader.contains(["prefix"]), reader.root["prefixes"]?.array?.isEmpty == false {
+      reader.report(["prefixes"], "is one too many: prefix is given too; use one of them")
+    }
+    guard redis.url.contains("+cluster://"),
+      let prefix = prefixes.names.first(where: { !$0.hasPrefix("{") })
+    else { return }
     reader.report(
-      between: [["prefix"], ["redis", "url"]],
-      "prefix (\(prefix)) must be in braces on a Redis Cluster, which redis.url names: write prefix = "
+      between: [["prefixes"], ["prefix"], ["redis", "url"]],
+      "prefix (\(prefix)) must be in braces on a Redis Cluster, which redis.url names: write "
+        + (prefixes.names.count == 1 ? "prefix = " : "")
         + "\"{\(prefix)}\", or its keys would be on several nodes and no function could use them")
   }
 

@@ -122,10 +122,10 @@ extension ConfigurationKey {
     }
   }
 
-  /// A list of texts; `check` returns what is wrong with one.
+  /// A list of texts; `check` returns what is wrong with one, `checkAll` what with all together.
   static func names(
     _ name: String, _ field: WritableKeyPath<Target, [String]>,
-    check: @escaping (String) -> String?
+    check: @escaping (String) -> String?, checkAll: @escaping ([String]) -> String? = { _ in nil }
   ) -> Self {
     Self(name: name) { value, _, target in
       guard let array = value.array else {
@@ -139,6 +139,7 @@ extension ConfigurationKey {
         if let wrong = check(text) { return wrong }
         texts.append(text)
       }
+      if let wrong = checkAll(texts) { return wrong }
       target[keyPath: field] = texts
       return nil
     } show: {

@@ -1,4 +1,5 @@
 internal import Pipeline
+internal import Queue
 internal import Stores
 
 /// Every key of the configuration file: name, field, range and unit, one line each.
@@ -12,16 +13,50 @@ extension Configuration {
 
   static var keys: [ConfigurationKey<Self>] {
     [
-      .string("prefix", \.prefix) { text in
-        let inner =
-          text.hasPrefix("{") && text.hasSuffix("}") ? text.dropFirst().dropLast() : text[...]
-        return Identifier.isValid(String(inner))
-          ? nil : "must be \(Identifier.rule), in braces on Redis Cluster"
-      },
+      prefixKey, prefixesKey,
       .string("instance", \.instance, check: checkIdentifier),
       .string("default_pipeline", \.defaultPipeline, check: checkIdentifier),
       .optionalPath("accounts_dir", \.accountsDirectory),
     ]
+  }
+
+  /// With several the file would not be read back.
+  private static var prefixKey: ConfigurationKey<Self> {
+    let key = ConfigurationKey.string("prefix", \Self.onlyPrefix, check: checkPrefix)
+    return ConfigurationKey(name: key.name, read: key.read) {
+      $0.prefixes.names.count == 1 ? key.show($0) : nil
+    }
+  }
+
+  private static var prefixesKey: ConfigurationKey<Self> {
+    .names("prefixes", \.severalPrefixes, check: checkPrefix) { names in
+      guard names.count <= mostPrefixes else {
+        return "must be at most \(mostPrefixes) prefixes, not \(names.count)"
+      }
+      return Set(names).count == names.count ? nil : "must not hold a prefix twice"
+    }
+  }
+
+  /// A worker has connections for each.
+  private static let mostPrefixes = 64
+
+  /// What is wrong with a prefix, or nil.
+  static func checkPrefix(_ text: String) -> String? {
+    let inner =
+      text.hasPrefix("{") && text.hasSuffix("}") ? text.dropFirst().dropLast() : text[...]
+    return Identifier.isValid(String(inner))
+      ? nil : "must be \(Identifier.rule), in braces on Redis Cluster"
+  }
+
+  private var onlyPrefix: String {
+    get { prefixes.names[0] }
+    set { prefixes = Prefixes([newValue]) }
+  }
+
+  /// Empty when there is one.
+  private var severalPrefixes: [String] {
+    get { prefixes.names.count > 1 ? prefixes.names : [] }
+    set { if !newValue.isEmpty { prefixes = Prefixes(newValue) } }
   }
 
   /// The rule for names that become part of a Redis key.

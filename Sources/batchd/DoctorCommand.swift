@@ -32,9 +32,27 @@ struct DoctorCommand: AsyncParsableCommand {
 
   func run() async throws {
     let configuration = try common.configuration()
-    let control = try await common.connect(configuration)
+    var isHealthy = true
+    var servers: [String: String] = [:]
+    try await common.answer(configuration) { control in
+      let report = try await examine(configuration, control, &servers)
+      if !report.findings.allSatisfy(\.isRepaired) { isHealthy = false }
+      return ({ report.lines(repair: repair, hasColor: Terminal().hasColor) }, report)
+    }
+    guard isHealthy else { throw Self.unhealthy }
+  }
+
+  /// - Parameter servers: by their run id, the first prefix that each was seen with.
+  private func examine(
+    _ configuration: Configuration, _ control: Control, _ servers: inout [String: String]
+  ) async throws -> DoctorReport {
     let info = try await control.info()
     var redis = Control.redisArea(info)
+    let server = info["run_id"] ?? ""
+    if let other = servers[server] {
+      redis.notes.append("the same Redis as that of \(other): two prefixes share what one can do")
+    }
+    servers[server] = servers[server] ?? control.keys.prefix
     redis.findings += RedisDisk.findings(info, url: configuration.redis.url)
     if let loading = try await control.checkLoading(info) { redis.findings.append(loading) }
     let functions = try await area("functions") { try await control.checkFunctions() }
@@ -56,8 +74,7 @@ struct DoctorCommand: AsyncParsableCommand {
           isMissing
             ? "none: nobody has worked here yet" : "not looked at: no function can be called"))
     }
-    try common.answer(report.lines(repair: repair, hasColor: Terminal().hasColor), report)
-    guard report.findings.allSatisfy(\.isRepaired) else { throw Self.unhealthy }
+    return report
   }
 
   /// The records first: what stands in the way of a look at the work may be repaired by then.

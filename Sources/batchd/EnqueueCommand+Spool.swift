@@ -12,29 +12,32 @@ extension EnqueueCommand {
     // Each with an id of its own: what is delivered twice is then a duplicate, which is ignored.
     let named = try envelopes.map { try Self.named($0, limits: configuration.limits) }
     let again = try common.repeated(configuration)
-    let control: Control
+    var routes = common.routes(configuration)
     var isSent = false
     do {
-      control = try await common.connect(configuration)
-      _ = try await Admission(of: named.map(\.envelope), control, strict: !raw)
+      _ = try await Admission.check(named, &routes, strict: !raw)
       var delivery = SpoolDelivery(spool, configuration.limits)
       defer { delivery.tell() }
-      try await delivery.run(control) {
+      try await delivery.run(&routes) { routes in
         isSent = true
-        try await control.push(named.map(\.bytes))
+        try await routes.push(named)
       }
-    } catch let error as RedisError where SpoolDelivery.isAway(error) {
+    } catch let error where SpoolDelivery.isAway(error) {
       // A refusal of Redis is an answer, if it was the only one.
-      let isUnknown = isSent && (error.serverCode.isEmpty || named.count > 1)
-      let paths = try await keep(named, spool, error, isUnknown: isUnknown, again: again)
-      return try await report(named.map(\.envelope), nil, again: again, spooled: paths.first)
+      let isAnswer = (error as? RedisError)?.serverCode.isEmpty == false && named.count == 1
+      let paths = try await keep(
+        named, spool, CommandError(error)?.message ?? "\(error)", isUnknown: isSent && !isAnswer,
+        again: again)
+      return try await report(named.map(\.envelope), [], again: again, spooled: paths.first)
     }
-    try await report(named.map(\.envelope), control, again: again)
+    try await report(named.map(\.envelope), routes.controls.map(\.control), again: again)
   }
 
-  /// - Parameter isUnknown: whether Redis may have taken them, for its answer was lost.
+  /// - Parameters:
+  ///   - reason: why they are not enqueued.
+  ///   - isUnknown: whether Redis may have taken them, for its answer was lost.
   private func keep(
-    _ envelopes: [Checked], _ spool: Spool, _ error: RedisError, isUnknown: Bool, again: String
+    _ envelopes: [Checked], _ spool: Spool, _ reason: String, isUnknown: Bool, again: String
   ) async throws -> [String] {
     let outcome =
       isUnknown
@@ -43,7 +46,7 @@ extension EnqueueCommand {
     if let rerun = envelopes.first(where: \.envelope.isRerun)?.envelope.id {
       throw CommandError(
         .unavailable,
-        "\(error.message); \"\(rerun)\" is a rerun, which is not kept: delivered twice it would run twice; \(outcome)"
+        "\(reason); \"\(rerun)\" is a rerun, which is not kept: delivered twice it would run twice; \(outcome)"
       )
     }
     let paths: [String]
@@ -51,10 +54,10 @@ extension EnqueueCommand {
       paths = try await spool.locked { try spool.keep(envelopes.map(\.bytes)) }
     } catch let failure as CommandError {
       throw CommandError(
-        failure.code, "\(error.message); and \(failure.message); \(outcome)")
+        failure.code, "\(reason); and \(failure.message); \(outcome)")
     }
     let what = Wording.count(envelopes.count, "batch is", "batches are")
-    Terminal.complain("batchd: \(error.message)")
+    Terminal.complain("batchd: \(reason)")
     Terminal.complain(
       "\(what) kept in \(paths.joined(separator: ", ")); to deliver: batchd enqueue --spool \(spool.folder)\(again)\nnot checked: whether ids and pipelines are known"
     )
@@ -88,8 +91,8 @@ extension EnqueueCommand {
       var reason: String?
       while try !spool.files().isEmpty {
         do {
-          let control = try await common.connect(configuration)
-          try await delivery.run(control) {}
+          var routes = common.routes(configuration)
+          try await delivery.run(&routes) { _ in }
         } catch let error as RedisError where SpoolDelivery.isAway(error) {
           if reason != error.message {
             let count = Wording.count(try spool.files().count, "file waits", "files wait")

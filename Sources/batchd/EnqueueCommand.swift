@@ -69,16 +69,20 @@ struct EnqueueCommand: AsyncParsableCommand {
       ? try Self.envelopes(in: try TextInput.bytes(of: "-"), limits: configuration.limits)
       : [try batch.envelope(limits: configuration.limits)]
     if let spool { return try await enqueue(envelopes, Spool(spool), configuration) }
-    let control = try await common.connect(configuration)
-    let admission = try await Admission(of: envelopes.map(\.envelope), control, strict: !raw)
+    var routes = common.routes(configuration)
+    let admissions = try await Admission.check(envelopes, &routes, strict: !raw)
     // What fails at once would be over before the watch begins.
-    let before = try await control.lastChange()
-    try await control.push(envelopes.map(\.bytes))
+    let before = try await WatchCommand.now(routes.controls.map(\.control))
+    try await routes.push(envelopes)
     let again = try common.repeated(configuration)
-    try await report(envelopes.map(\.envelope), control, again: again)
+    try await report(envelopes.map(\.envelope), routes.controls.map(\.control), again: again)
     guard wait else { return }
     try await WatchCommand.watch(since: before, common: common, configuration) {
-      try await admission.settled(control)
+      var operations: Set<String> = []
+      for (control, admission) in admissions {
+        operations.formUnion(try await admission.settled(control))
+      }
+      return operations.sorted()
     }
   }
 
@@ -117,18 +121,26 @@ struct EnqueueCommand: AsyncParsableCommand {
   private struct Report: Encodable {
     let ids: [String]
     let operations: [String]
-    /// Missing while Redis is away.
+    /// Under the prefix with the fewest; missing while Redis is away.
     let workers: Int?
     let watch: String
     /// The file that keeps them, or the first one; missing when Redis has them.
     let spooled: String?
   }
 
-  /// - Parameter spooled: the file that keeps them; nil when Redis has them.
+  /// - Parameters:
+  ///   - controls: of the prefixes that have them; none while Redis is away.
+  ///   - spooled: the file that keeps them; nil when Redis has them.
   func report(
-    _ envelopes: [Envelope], _ control: Control?, again: String, spooled: String? = nil
+    _ envelopes: [Envelope], _ controls: [Control], again: String, spooled: String? = nil
   ) async throws {
-    let workers = try await control?.workerCount()
+    var workers: Int?
+    var idle: [Control] = []
+    for control in controls {
+      let count = try await control.workerCount()
+      workers = min(workers ?? count, count)
+      if count == 0 { idle.append(control) }
+    }
     let operations = Set(envelopes.compactMap { $0.operation ?? $0.id }).sorted()
     // A command line with a thousand names helps nobody.
     let names = operations.count > 8 ? "" : operations.map { " \($0)" }.joined()
@@ -142,8 +154,6 @@ struct EnqueueCommand: AsyncParsableCommand {
       try await Terminal.write(ids.map { $0 + "\n" }.joined())
       if !wait, spooled == nil { Terminal.complain("watch it: \(watch)") }
     }
-    if workers == 0, let control {
-      Terminal.complain(Wording.noWorker(control.keys))
-    }
+    for control in idle { Terminal.complain(Wording.noWorker(control.keys)) }
   }
 }

@@ -35,15 +35,25 @@ struct ExplainCommand: AsyncParsableCommand {
 
   func run() async throws {
     let configuration = try common.configuration()
-    let control = try await common.connect(configuration)
+    let controls = try await common.connect(configuration)
     let again = try common.repeated(configuration)
     let config = common.config.map { " --config \($0)" } ?? ""
     let isOperation = name.hasPrefix(Self.operationMark)
     let name = isOperation ? String(name.dropFirst(Self.operationMark.count)) : name
-    let found = try await control.explain(name) { configuration.gates(of: $0) }
+    var found = try await controls[0].explain(name) { configuration.gates(of: $0) }
+    for control in controls.dropFirst() where found.whereabouts == .unknown {
+      found = try await control.explain(name) { configuration.gates(of: $0) }
+    }
     let isBatch = found.batch != nil
-    if isOperation || !isBatch, let operation = try await control.explain(operation: name) {
-      return try show(operation, .of(operation, again: again, config: config))
+    if isOperation || !isBatch {
+      var isKnown = false
+      for one in controls {
+        guard let operation = try await one.explain(operation: name) else { continue }
+        let prefix = controls.count > 1 ? one.keys.prefix : nil
+        try show(operation, .of(operation, again: again, config: config), of: prefix)
+        isKnown = true
+      }
+      if isKnown { return }
     }
     if isOperation && (isBatch || found.whereabouts == .unknown) {
       throw CommandError(
@@ -81,16 +91,22 @@ struct ExplainCommand: AsyncParsableCommand {
     draw(head, words.page, next, found.takenAt)
   }
 
-  private func show(_ found: OperationExplanation, _ next: NextStep) throws {
+  /// - Parameter prefix: of which it is a part there; nil when there is one only.
+  private func show(
+    _ found: OperationExplanation, _ next: NextStep, of prefix: String?
+  ) throws {
     let words = OperationWords(found: found)
     guard !common.json else {
+      let answer = Answer(found: found, place: nil, advice: nil, next: next)
       return print(
-        try CommonOptions.json(
-          Answer(found: found, place: nil, advice: nil, next: next)))
+        try prefix.map {
+          try CommonOptions.json(CommonOptions.OfPrefix(prefix: $0, value: answer))
+        } ?? CommonOptions.json(answer))
     }
     let status = found.progress.status
     let head =
-      StyledLine(found.progress.operation, .bold) + StyledLine("  operation  ", .dim)
+      StyledLine(found.progress.operation, .bold)
+      + StyledLine("  operation\(prefix.map { " under \($0)" } ?? "")  ", .dim)
       + StyledLine(status.replacing("_", with: " "), WatchRendering.color(status))
     draw(head, words.page, next, found.takenAt)
   }

@@ -36,23 +36,29 @@ struct FailedCommand: AsyncParsableCommand {
 
   func run() async throws {
     let configuration = try common.configuration()
-    let control = try await common.connect(configuration)
+    let again = try common.repeated(configuration)
+    try await common.answer(configuration) { try await found($0, again: again) }
+  }
+
+  private func found(_ control: Control, again: String) async throws -> CommonOptions.Found {
     let now = try await control.time()
     var filter = BatchFilter()
     (filter.account, filter.pipeline, filter.operation) = (account, pipeline, operation)
     // One more tells whether there are more.
     let found = try await control.failed(filter, limit: limit + 1)
     let shown = Array(found.prefix(limit))
-    guard !common.json else { return print(try CommonOptions.json(shown.map(Row.init))) }
     let terminal = Terminal()
     var lines = Self.lines(shown, now: now, width: terminal.size?.columns)
     if let first = shown.first {
-      let again = try common.repeated(configuration)
       if found.count > limit { lines.append("there are more: --limit") }
       lines.append("batchd explain \(first.id)\(again)  tells more of one")
       lines.append("batchd retry \(first.id)\(again)  runs it again")
     }
-    for line in lines { print(line.text(width: nil, hasColor: terminal.hasColor)) }
+    return (
+      {
+        lines.map { $0.text(width: nil, hasColor: terminal.hasColor) }.joined(separator: "\n")
+      }, shown.map(Row.init)
+    )
   }
 
   /// A line for each batch, then each advice that one of their errors deserves.

@@ -75,8 +75,14 @@ struct GateOptions: ParsableArguments {
     common.config = common.config ?? Self.environment["BATCHD_CONFIG"]
     let configuration = try common.configuration()
     let key = try key(configuration)
-    let holder = Self.holder
-    let control = try await common.connect(configuration)
+    let home = common.prefix ?? configuration.prefixes.home(ofGate: key)
+    // Only where the batch is, its lease can be looked at.
+    let account = Self.environment["BATCHD_ACCOUNT"] ?? ""
+    let isAtHome =
+      configuration.prefixes.names.count == 1
+      || !account.isEmpty && configuration.prefixes.home(of: account) == home
+    let holder = isAtHome ? Self.holder : (batch: "", fence: "")
+    let control = try await common.connect(configuration, to: home)
     return Gate(
       key, intervalMilliseconds: configuration.gates[name]?.intervalMilliseconds ?? 1_000,
       marginMilliseconds: max(

@@ -25,7 +25,8 @@ struct MetricsCommand: AsyncParsableCommand {
 
         * * * * * root /usr/local/bin/batchd-metrics
 
-      Without Redis batchd_up is 0, and nothing else is there.
+      Without Redis batchd_up is 0, and nothing else is there. Of several prefixes each series \
+      has the label prefix.
 
       Exit codes: 0 printed, 69 without Redis.
       """)
@@ -38,12 +39,20 @@ struct MetricsCommand: AsyncParsableCommand {
 
   func run() async throws {
     let configuration = try common.configuration()
-    do {
-      try show(try await common.connect(configuration).metrics())
-    } catch let error as RedisError where error.code != .configuration {
-      try show(Control.metricsWithoutRedis())
-      throw error
+    let names = common.names(configuration)
+    var found: [(prefix: String, families: [MetricFamily])] = []
+    var failure: RedisError?
+    for prefix in names {
+      do {
+        let control = try await common.connect(configuration, to: prefix)
+        found.append((prefix, try await control.metrics()))
+      } catch let error as RedisError where error.code != .configuration {
+        found.append((prefix, Control.metricsWithoutRedis()))
+        failure = error
+      }
     }
+    try show(names.count == 1 ? found[0].families : MetricFamily.merged(found))
+    if let failure { throw failure }
   }
 
   private func show(_ families: [MetricFamily]) throws {

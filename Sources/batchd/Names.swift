@@ -47,9 +47,12 @@ enum Names {
       guard let common = try? common(of: words), var configuration = try? common.configuration()
       else { return [] }
       configuration.redis.callTimeoutMilliseconds = milliseconds
-      let control = try? await common.connect(configuration, connectMilliseconds: milliseconds)
-      guard let control else { return [] }
-      let found = (try? await names(control)) ?? []
+      var found: [String] = []
+      for prefix in common.names(configuration) {
+        let control = try? await common.connect(
+          configuration, to: prefix, connectMilliseconds: milliseconds)
+        if let control { found += (try? await names(control)) ?? [] }
+      }
       // bash takes a colon for the end of a word.
       guard at > 1, at < words.count, words[at - 1] == ":" else { return found }
       let start = words[at - 2] + ":"

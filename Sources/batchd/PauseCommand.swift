@@ -24,8 +24,7 @@ struct PauseCommand: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
-    let words = try await common.connect().pause(what)
-    try common.answer("\(what): \(words)", ["what": what, "answer": words])
+    try await common.change(what) { try await $0.pause(what) }
   }
 }
 
@@ -44,7 +43,21 @@ struct ResumeCommand: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
-    let words = try await common.connect().resume(what)
-    try common.answer("\(what): \(words)", ["what": what, "answer": words])
+    try await common.change(what) { try await $0.resume(what) }
+  }
+}
+
+extension CommonOptions {
+  /// An account is paused where its batches are, all else everywhere.
+  fileprivate func change(_ what: String, _ act: (Control) async throws -> String) async throws {
+    let configuration = try configuration()
+    let mark = "account:"
+    let home =
+      what.hasPrefix(mark) && prefix == nil
+      ? [configuration.prefixes.home(of: String(what.dropFirst(mark.count)))] : nil
+    try await answer(configuration, for: home) { control in
+      let words = try await act(control)
+      return ({ "\(what): \(words)" }, ["what": what, "answer": words])
+    }
   }
 }

@@ -79,19 +79,32 @@ struct RefreshCommand: AsyncParsableCommand {
   func run() async throws {
     let configuration = try common.configuration()
     let accounts = try accounts(in: configuration)
-    let control = try await common.connect(configuration)
+    var routes = common.routes(configuration)
+    let homes = try Dictionary(grouping: accounts) { account in
+      try routes.prefix(ofAccount: account)
+    }
+    for prefix in homes.keys.sorted() { _ = try await routes.control(of: prefix) }
+    let controls = routes.controls
     // What fails at once would be over before the watch begins.
-    let before = try await control.lastChange()
-    let started = try await start(accounts, control)
+    let before = try await WatchCommand.now(controls.map(\.control))
+    let operation = try await operation(controls[0].control)
+    var all = Started(accounts: [])
+    var parts: [(control: Control, operations: [String])] = []
+    for (prefix, control) in controls {
+      let started = try await start(homes[prefix] ?? [], of: accounts, operation, control)
+      parts.append((control, started.operations))
+      all.merge(started)
+    }
     let again = try common.repeated(configuration)
-    try await report(started, control, again: again)
+    try await report(all, controls.map(\.control), again: again)
     guard wait else { return }
-    let operations = Set(started.joined.values).union(started.operation.map { [$0] } ?? [])
-    try await WatchCommand.watch(since: before, common: common, configuration) {
-      while try await control.progress(of: operations.sorted()).contains(where: { $0 == nil }) {
-        try await Task.sleep(for: .milliseconds(100))
+    try await WatchCommand.watch(since: before, common: common, configuration) { [parts, all] in
+      for (control, operations) in parts {
+        while try await control.progress(of: operations).contains(where: { $0 == nil }) {
+          try await Task.sleep(for: .milliseconds(100))
+        }
       }
-      return operations.sorted()
+      return all.operations
     }
   }
 
@@ -126,15 +139,33 @@ struct RefreshCommand: AsyncParsableCommand {
     var accounts: [String]
     /// Account → the operation that refreshes it.
     var joined: [String: String] = [:]
+
+    var operations: [String] {
+      Set(joined.values).union(operation.map { [$0] } ?? []).sorted()
+    }
+
+    /// Adds the part of another prefix.
+    mutating func merge(_ other: Started) {
+      operation = operation ?? other.operation
+      accounts = (accounts + other.accounts).sorted()
+      joined.merge(other.joined) { $1 }
+    }
   }
 
-  private func start(_ accounts: [String], _ control: Control) async throws -> Started {
+  /// The name of a new one.
+  private func operation(_ control: Control) async throws -> String {
     let moment = "\(Timestamp(milliseconds: Int64(try await control.time())))"
       .filter { !"-:".contains($0) }
-    let operation = "refresh-\(pipeline)-\(moment)"
+    return "refresh-\(pipeline)-\(moment)"
+  }
+
+  /// - Parameter all: the accounts under every prefix.
+  private func start(
+    _ accounts: [String], of all: [String], _ operation: String, _ control: Control
+  ) async throws -> Started {
     var started = Started(operation: operation, accounts: accounts)
     while !started.accounts.isEmpty {
-      let entries = entries(started.accounts, operation)
+      let entries = entries(started.accounts, of: all, operation)
       let busy = try await control.refresh(pipeline, operation: operation, entries)
       if busy.isEmpty { return started }
       started.accounts.removeAll { busy[$0] != nil }
@@ -145,11 +176,14 @@ struct RefreshCommand: AsyncParsableCommand {
   }
 
   /// The envelopes; their number is the least that the operation will have, so that it does not end between two accounts.
-  private func entries(_ accounts: [String], _ operation: String) -> [Control.RefreshEntry] {
-    accounts.enumerated().map { number, account in
+  private func entries(
+    _ accounts: [String], of all: [String], _ operation: String
+  ) -> [Control.RefreshEntry] {
+    accounts.map { account in
       // The ids of what it makes are longer: those of accounts with long names are numbered.
       let name = "\(operation).\(account)"
-      let id = name.utf8.count <= 96 ? name : "\(operation).\(number + 1)"
+      let number = (all.firstIndex(of: account) ?? 0) + 1
+      let id = name.utf8.count <= 96 ? name : "\(operation).\(number)"
       let envelope: JSON = .object([
         "id": .string(id), "operation": .string(operation), "pipeline": .string(pipeline),
         "account": .string(account), "size": .integer(Int64(accounts.count)),
@@ -175,9 +209,11 @@ struct RefreshCommand: AsyncParsableCommand {
     let watch: String
   }
 
-  private func report(_ started: Started, _ control: Control, again: String) async throws {
-    let workers = try await control.workerCount()
-    let names = Set(started.joined.values).union(started.operation.map { [$0] } ?? []).sorted()
+  private func report(_ started: Started, _ controls: [Control], again: String) async throws {
+    var counts: [Int] = []
+    for control in controls { counts.append(try await control.workerCount()) }
+    let workers = counts.min() ?? 0
+    let names = started.operations
     let watch = "batchd watch \(names.joined(separator: " "))\(again)"
     for (operation, accounts) in Dictionary(
       grouping: started.joined.keys, by: { started.joined[$0]! }
@@ -203,7 +239,7 @@ struct RefreshCommand: AsyncParsableCommand {
       }
       if !wait { Terminal.complain("watch it: \(watch)") }
     }
-    if workers == 0 {
+    for (control, count) in zip(controls, counts) where count == 0 {
       Terminal.complain(Wording.noWorker(control.keys))
     }
   }

@@ -44,6 +44,18 @@ struct RejectedCommand: AsyncParsableCommand {
     return "\(try await control.position(of: try await entry(which, control)))"
   }
 
+  /// `all` means all of every prefix, a position or a time one of one prefix.
+  private static func eachMeant(
+    _ which: String, _ common: CommonOptions,
+    _ act: (Control, String) async throws -> CommonOptions.Found
+  ) async throws {
+    let configuration = try common.configuration()
+    let meant = which == "all" ? nil : [try await common.connectToOne(configuration).keys.prefix]
+    try await common.answer(configuration, for: meant) { control in
+      try await act(control, try await place(which, control))
+    }
+  }
+
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "list", abstract: "One line per entry.",
@@ -61,8 +73,10 @@ struct RejectedCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-      let entries = try await common.connect().rejected(limit: limit)
-      try common.answer(Self.lines(entries).joined(separator: "\n"), entries)
+      try await common.answer(try common.configuration()) { control in
+        let entries = try await control.rejected(limit: limit)
+        return ({ Self.lines(entries).joined(separator: "\n") }, entries)
+      }
     }
 
     static func lines(_ entries: [RejectedEntry]) -> [String] {
@@ -98,7 +112,8 @@ struct RejectedCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-      let entry = try await RejectedCommand.entry(which, common.connect())
+      let entry = try await RejectedCommand.entry(
+        which, common.connectToOne(try common.configuration()))
       guard !common.json else { return try common.answer("", entry) }
       let kept = entry.isWhole ? "" : " (only the beginning was kept)"
       Terminal.complain("\(entry.at), \(entry.bytes) bytes\(kept): \(entry.reason)")
@@ -135,16 +150,16 @@ struct RejectedCommand: AsyncParsableCommand {
 
     func run() async throws {
       if let edited { return try await reenter(as: edited) }
-      let control = try await common.connect()
-      let count = try await control.reenter(RejectedCommand.place(which, control))
-      try common.answer(
-        "re-entered \(Wording.count(count, "entry", "entries"))", ["reentered": count])
+      try await RejectedCommand.eachMeant(which, common) { control, place in
+        let count = try await control.reenter(place)
+        return ({ "re-entered \(Wording.count(count, "entry", "entries"))" }, ["reentered": count])
+      }
     }
 
     /// Pushes first and drops then: a crash between the two leaves the old entry, which is harmless.
     private func reenter(as file: String) async throws {
       let configuration = try common.configuration()
-      let control = try await common.connect(configuration)
+      let control = try await common.connectToOne(configuration)
       let entry = try await RejectedCommand.entry(which, control)
       let bytes = try TextInput.bytes(of: file)
       let most = configuration.limits.envelopeBytes
@@ -179,9 +194,10 @@ struct RejectedCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-      let control = try await common.connect()
-      let count = try await control.drop(RejectedCommand.place(which, control))
-      try common.answer("dropped \(Wording.count(count, "entry", "entries"))", ["dropped": count])
+      try await RejectedCommand.eachMeant(which, common) { control, place in
+        let count = try await control.drop(place)
+        return ({ "dropped \(Wording.count(count, "entry", "entries"))" }, ["dropped": count])
+      }
     }
   }
 }

@@ -40,11 +40,17 @@ struct SpoolDelivery: Sendable {
   }
 
   /// Whether it is worth waiting, rather than a mistake.
-  static func isAway(_ error: RedisError) -> Bool { CommandError(error)?.code == .unavailable }
+  static func isAway(_ error: any Error) -> Bool {
+    // A password that this user may not read, others can deliver with.
+    if let error = error as? ConfigurationError { return error.code == .secret }
+    return error is RedisError && CommandError(error)?.code == .unavailable
+  }
 
   /// Delivers all there is; then `last`, while nobody can come between.
   /// - Throws: `RedisError`; what was not delivered stays.
-  mutating func run(_ control: Control, last: () async throws -> Void) async throws {
+  mutating func run(
+    _ routes: inout Routes, last: (inout Routes) async throws -> Void
+  ) async throws {
     let line = ProgressLine()
     defer { line.end() }
     var isEmpty = false
@@ -53,17 +59,17 @@ struct SpoolDelivery: Sendable {
       isEmpty = try await spool.locked {
         let files = try spool.files()
         for path in files.prefix(Self.step) {
-          try await deliver(path, control)
+          try await deliver(path, &routes)
           line.show("\(Wording.count(report.delivered)) batches delivered")
         }
         guard files.count <= Self.step else { return false }
-        try await last()
+        try await last(&routes)
         return true
       }
     }
   }
 
-  private mutating func deliver(_ path: String, _ control: Control) async throws {
+  private mutating func deliver(_ path: String, _ routes: inout Routes) async throws {
     let envelopes: [EnqueueCommand.Checked]
     do throws(CommandError) {
       envelopes = try read(path)
@@ -74,7 +80,7 @@ struct SpoolDelivery: Sendable {
       report.bad.append(Bad(file: path + Spool.badEnding, reason: error.message))
       return
     }
-    try await control.push(envelopes.map(\.bytes))
+    try await routes.push(envelopes)
     report.delivered += envelopes.count
     // A crash before this delivers them twice: by their ids the second time is ignored.
     guard unlink(path) == 0 || errno == ENOENT else {

@@ -26,11 +26,22 @@ struct StartChecks: Service {
   }
 
   private func askRedis() async throws -> [Finding] {
+    var findings: [Finding] = []
+    for prefix in configuration.prefixes.names {
+      for finding in try await askRedis(of: prefix) where !findings.contains(finding) {
+        findings.append(finding)
+      }
+    }
+    return findings
+  }
+
+  private func askRedis(of prefix: String) async throws -> [Finding] {
+    var settings = try configuration.redis.patientClient()
+    settings.slotKey = prefix
     let client = RedisClient(
-      try configuration.redisConfiguration(),
-      logger: Logger(label: "batchd") { _ in SwiftLogNoOpLogHandler() })
+      settings, logger: Logger(label: "batchd") { _ in SwiftLogNoOpLogHandler() })
     let connection = try await client.connect()
-    let control = Control(connection, prefix: configuration.prefix)
+    let control = Control(connection, prefix: prefix)
     let info = try await control.info()
     let rights = try await control.checkRights()
     let loading = try await control.checkLoading(info)

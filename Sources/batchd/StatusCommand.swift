@@ -20,11 +20,12 @@ struct StatusCommand: AsyncParsableCommand {
   func run() async throws {
     let configuration = try common.configuration()
     let address = try configuration.redis.client().displayName
-    let snapshot = try await common.connect(configuration).snapshot()
-    guard !common.json else { return print(try CommonOptions.json(snapshot)) }
-    let terminal = Terminal()
-    for line in StatusRendering.lines(snapshot, address: address, prefix: configuration.prefix) {
-      print(line.text(width: terminal.size?.columns, hasColor: terminal.hasColor))
+    try await common.answer(configuration, hasHeading: false) { control in
+      let snapshot = try await control.snapshot()
+      let lines = {
+        StatusRendering.lines(snapshot, address: address, prefix: control.keys.prefix)
+      }
+      return ({ Terminal().text(lines()) }, snapshot)
     }
   }
 }

@@ -30,13 +30,18 @@ struct StepIn: Sendable {
 
   /// - Throws: `ExitCode` 1 when some were refused, 65 when nothing fits or all were refused, 128 and the signal's number
   ///   after one.
-  func run(_ control: Control) async throws {
+  func run(_ controls: [Control]) async throws {
     let status = try await Interrupt.orFinished {
       var report = StepReport(verb, isDryRun: isDryRun)
-      let ids = try await chosen(control, &report)
+      var chosen: [(control: Control, ids: [String])] = []
+      for (control, names) in try await named(in: controls) {
+        chosen.append((control, try await self.chosen(names, control, &report)))
+      }
       var failure: (any Error)?
       if !isDryRun {
-        do { try await each(ids, control, &report) } catch { failure = error }
+        do {
+          for (control, ids) in chosen { try await each(ids, control, &report) }
+        } catch { failure = error }
       }
       try show(report)
       if let failure {
@@ -68,9 +73,29 @@ struct StepIn: Sendable {
     return filter
   }
 
+  /// Whom to ask, and which of the batches that were named: each under the prefix that knows it, or the first.
+  private func named(in controls: [Control]) async throws -> [(Control, [String])] {
+    guard case .batches(let ids) = choice, controls.count > 1 else {
+      if case .batches(let ids) = choice { return [(controls[0], ids)] }
+      return controls.map { ($0, []) }
+    }
+    var rest = ids
+    var found: [(Control, [String])] = []
+    for control in controls.reversed() {
+      let known = Set(zip(rest, try await control.batches(rest)).filter { $1 != nil }.map(\.0))
+      let isLast = found.count == controls.count - 1
+      found.append((control, rest.filter { isLast || known.contains($0) }))
+      rest.removeAll { known.contains($0) }
+    }
+    return found.reversed().filter { !$0.1.isEmpty }
+  }
+
   /// The batches, each once, those admitted first before the others.
-  private func chosen(_ control: Control, _ report: inout StepReport) async throws -> [String] {
-    if case .batches(let ids) = choice { return try await named(ids, control, &report) }
+  /// - Parameter names: those that were named, if any were.
+  private func chosen(
+    _ names: [String], _ control: Control, _ report: inout StepReport
+  ) async throws -> [String] {
+    if case .batches = choice { return try await named(names, control, &report) }
     var found: [(at: String, number: Int, id: String)] = []
     var seen: Set<String> = []
     var looked = 0
@@ -93,7 +118,7 @@ struct StepIn: Sendable {
     var seen: Set<String> = []
     let once = ids.filter { seen.insert($0).inserted }
     guard isDryRun else {
-      report.matched = once.count
+      report.matched += once.count
       return once
     }
     let fitting = try await control.fitting(filter, once)

@@ -69,7 +69,7 @@ struct StepReport: Encodable, Sendable {
       guard pair.count <= 2, let name = pair.first.map(String.init) else { continue }
       let count = pair.count == 2 ? Int(pair[1]) ?? 0 : 1
       matched += count
-      if count > 0 { done[name] = count }
+      if count > 0 { done[name, default: 0] += count }
     }
   }
 

@@ -30,6 +30,12 @@ struct Terminal {
     return (Int(size.ws_col), Int(size.ws_row))
   }
 
+  /// Lines as they are shown here, each cut to its width.
+  func text(_ lines: [StyledLine]) -> String {
+    let width = size?.columns
+    return lines.map { $0.text(width: width, hasColor: hasColor) }.joined(separator: "\n")
+  }
+
   /// Whether it is ours to draw on: with `&` or bg it is the shell's.
   static var isForeground: Bool {
     let group = tcgetpgrp(STDOUT_FILENO)

@@ -125,6 +125,15 @@ extension Trouble {
       .batch, "is not a Workiz job UUID", "the item is no job's id, so nobody was asked",
       do: "enqueue the six characters that Workiz shows as UUID"),
     Trouble(
+      .batch, "since the prefixes were changed",
+      "the batch waits where its account was at home before `prefixes` was changed",
+      do:
+        "`batchd cancel ID --prefix OLD`, then enqueue it again; or take the change back, and restart the workers"
+    ),
+    Trouble(
+      .batch, "is unfinished under the prefix", "the same id is in use under another prefix",
+      do: "nothing: it goes on after the other's end; ids are names for all prefixes of a store"),
+    Trouble(
       .batch, "PostgreSQL, …: ",
       "the store cannot be reached, or refuses; batches wait",
       do: "what the message says after the colon; work goes on by itself"),
@@ -160,6 +169,10 @@ extension Trouble {
     Trouble(
       .rejected, "missing, and there is no default_pipeline", "the envelope names no pipeline",
       do: "name one, or set `default_pipeline`, restart the workers, `batchd rejected reenter N`"),
+    Trouble(
+      .rejected, "has its batches under the prefix",
+      "the entry was pushed under another prefix than that of its account",
+      do: "push it to the list that is named, or use `batchd enqueue`, which knows the way"),
     Trouble(
       .rejected, "not JSON in UTF-8", "mostly the shell took the quotes away",
       do: "`batchd rejected show N` shows what came; put it between single quotes"),

@@ -12,8 +12,9 @@ struct TryCommand: AsyncParsableCommand {
     discussion: """
       The command or endpoint is called just as a worker calls it, with the same environment, \
       directory and limits; the queue, the stage's gate and the results store are left alone. Gates \
-      that the handler itself asks (batchd gate) are asked. Shows what it is handed, each line that it answers, what it writes to its standard error, and what a worker \
-      would make of it.
+      that the handler itself asks (batchd gate) are asked. What the unit forbids (hardening.conf, \
+      its user) is not forbidden here. Shows what it is handed, each line that it answers, what it \
+      writes to its standard error, and what a worker would make of it.
 
         batchd try thumbs.extraction --item A1 --item A2
         batchd try thumbs.metadata --item A1 --inputs '{"extraction":{"items":{"A1":{"w":64}}}}'

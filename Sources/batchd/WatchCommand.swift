@@ -34,26 +34,38 @@ struct WatchCommand: AsyncParsableCommand {
   /// - Parameters:
   ///   - operations: waits, where need be, until there is something to watch. In the same breath as the watch: whoever asks
   ///     for signals a second time in a process is given none.
-  ///   - since: the state change after which errors are told; nil is now.
+  ///   - since: the state change after which errors are told, by prefix; now where there is none.
   /// - Throws: `ExitCode` 1 when one ended otherwise than completed.
   static func watch(
-    since: String? = nil, common: CommonOptions, _ configuration: Configuration,
+    since: [String: String] = [:], common: CommonOptions, _ configuration: Configuration,
     _ operations: @escaping @Sendable () async throws -> [String]
   ) async throws {
     let isCompleted = try await Interrupt.orFinished {
-      var watcher = Watcher(try await operations(), since: since, gates: configuration.gates) {
-        try await common.connect(configuration)
+      let names = try await operations()
+      let prefixes = common.names(configuration)
+      var watchers = prefixes.map { prefix in
+        Watcher(
+          names, of: prefixes.count > 1 ? prefix : nil, since: since[prefix],
+          gates: configuration.gates
+        ) { try await common.connect(configuration, to: prefix) }
       }
-      return try await show(&watcher, common.json ? .json : Terminal().isLive ? .live : .plain)
+      return try await show(&watchers, common.json ? .json : Terminal().isLive ? .live : .plain)
     }
     guard isCompleted else { throw ExitCode(1) }
   }
 
-  /// Shows what the watcher sees, to the end.
+  /// The last state change under each prefix.
+  static func now(_ controls: [Control]) async throws -> [String: String] {
+    var now: [String: String] = [:]
+    for control in controls { now[control.keys.prefix] = try await control.lastChange() }
+    return now
+  }
+
+  /// Shows what the watchers see, one for each prefix, to the end.
   /// - Parameter notes: what else is to be said above the bars.
   /// - Returns: whether all completed.
   static func show(
-    _ watcher: inout Watcher, _ form: WatchView.Form, notes: () -> [StyledLine] = { [] }
+    _ watchers: inout [Watcher], _ form: WatchView.Form, notes: () -> [StyledLine] = { [] }
   ) async throws -> Bool {
     var view = WatchView(form)
     let jobControl = form == .live ? JobControl() : nil
@@ -61,7 +73,7 @@ struct WatchCommand: AsyncParsableCommand {
     defer { Terminal.restore(typing) }
     do {
       while true {
-        let update = try await watcher.next()
+        let update = try await Watcher.next(&watchers)
         if jobControl?.isStopping == true {
           try await Terminal.write(view.leave())
           Terminal.restore(typing)

@@ -23,11 +23,11 @@ enum WatchRendering {
     guard !update.operations.isEmpty else {
       return (lines + [StyledLine("nothing is under way", .dim)]).suffix(max(rows, 1))
     }
-    let shape = Shape(update.operations.map(\.operation), columns: columns)
+    let shape = Shape(update.operations.map(\.label), columns: columns)
     var all: [Row] = []
     for (at, progress) in update.operations.enumerated() {
-      let detail = update.details[progress.operation]
-      let pace = paces[progress.operation]
+      let detail = update.details[progress.label]
+      let pace = paces[progress.label]
       // What has ended gives way, the oldest first.
       let rank = progress.isFinished ? 50_000 - min(at, 9_999) : 0
       let head = headline(progress, detail, pace, shape, now: update.conditions.takenAt)
@@ -95,7 +95,7 @@ enum WatchRendering {
   ) -> StyledLine {
     let done = WatchPace.done(progress)
     let total = WatchPace.total(progress)
-    var line = StyledLine(Columns.padded(progress.operation, shape.names), .bold) + "  "
+    var line = StyledLine(Columns.padded(progress.label, shape.names), .bold) + "  "
     if shape.bar > 0 {
       line += bar([(done, "█", color(progress))], of: total, shape.bar) + " "
       line += StyledLine(Columns.padded("\(progress.percent)%", 4, isRight: true))

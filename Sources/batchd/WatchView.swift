@@ -30,8 +30,8 @@ struct WatchView {
   ) throws -> String {
     if update.problem == nil {
       for progress in update.operations {
-        paces[progress.operation, default: WatchPace()].note(
-          progress, update.details[progress.operation], at: now)
+        paces[progress.label, default: WatchPace()].note(
+          progress, update.details[progress.label], at: now)
       }
     }
     defer { problem = update.problem }
@@ -73,14 +73,14 @@ struct WatchView {
       lines.append(StyledLine("no Redis, trying again: \(problem)"))
     }
     for progress in update.operations {
-      if let last = shown[progress.operation] {
+      if let last = shown[progress.label] {
         guard last.progress != progress else { continue }
         if !progress.isFinished && now - last.at < Self.plainPause { continue }
       }
-      shown[progress.operation] = (progress, now)
+      shown[progress.label] = (progress, now)
       lines.append(
         WatchRendering.line(
-          progress, update.details[progress.operation], paces[progress.operation],
+          progress, update.details[progress.label], paces[progress.label],
           now: update.conditions.takenAt))
     }
     return lines
@@ -112,7 +112,7 @@ struct WatchView {
     if update.hasSkipped { lines.append(try CommonOptions.json(WatchLine.Skipped())) }
     lines += try update.changes.map { try CommonOptions.json(WatchLine.Event($0)) }
     for progress in update.operations {
-      let name = progress.operation
+      let name = progress.label
       let detail = update.details[name] ?? OperationDetail()
       guard shown[name]?.progress != progress || told[name] != detail else { continue }
       shown[name] = (progress, .now)

@@ -46,11 +46,15 @@ struct Watcher {
   /// A look that took long because Redis stood still is no reason to look away.
   private static let longestRest = Duration.seconds(2)
 
+  /// nil when there is no other.
+  private let prefix: String?
   private let connect: () async throws -> Control
   private let gates: (_ pipeline: String, _ account: String) -> [String]
   private var control: Control?
   /// Empty for all that are unfinished.
   private var names: [String]
+  /// Those of the names that this prefix knows nothing of.
+  private var unknown: [String] = []
   private let isForAll: Bool
   private var lastChange: String?
   private var last = Update()
@@ -58,16 +62,18 @@ struct Watcher {
   private var nextLook = ContinuousClock.now
 
   /// - Parameters:
+  ///   - prefix: one of several, of which each need not know all names; nil when there is one.
   ///   - since: the state change after which to begin; nil is now.
   ///   - gates: the names of the gates that an account's batches of a pipeline ask.
   ///   - connect: opens a new connection, once.
   init(
-    _ names: [String], since: String? = nil,
+    _ names: [String], of prefix: String? = nil, since: String? = nil,
     gates: @escaping (_ pipeline: String, _ account: String) -> [String] = { _, _ in [] },
     connect: @escaping () async throws -> Control
   ) {
     var seen: Set<String> = []
     self.names = names.filter { seen.insert($0).inserted }
+    self.prefix = prefix
     isForAll = names.isEmpty
     lastChange = since
     self.gates = gates
@@ -189,8 +195,17 @@ struct Watcher {
     return true
   }
 
+  private static func unknown(_ name: String) -> CommandError {
+    CommandError(
+      .data,
+      "nothing is known of \"\(name)\": no operation and no batch has that name. Just enqueued? A worker must admit it first: batchd status shows who runs"
+    )
+  }
+
   /// The operations that people mean: a batch's name stands for its operation.
-  private func resolved(_ names: [String], _ control: Control) async throws -> [String] {
+  private mutating func resolved(
+    _ names: [String], _ control: Control
+  ) async throws -> [String] {
     var operations: [String] = []
     let progress = try await control.progress(of: names)
     for (name, batch) in zip(names, try await control.batches(names)).enumerated().map(\.element) {
@@ -199,13 +214,40 @@ struct Watcher {
         throw CommandError(rejected: batch)
       }
       guard let operation = isOperation ? name : batch?.operation else {
-        throw CommandError(
-          .data,
-          "nothing is known of \"\(name)\": no operation and no batch has that name. Just enqueued? A worker must admit it first: batchd status shows who runs"
-        )
+        guard prefix != nil else { throw Self.unknown(name) }
+        unknown.append(name)
+        continue
       }
       if !operations.contains(operation) { operations.append(operation) }
     }
     return operations
+  }
+
+  // MARK: several prefixes
+
+  /// What all of them see, as one. An operation over several prefixes is a part of it under each, with its name.
+  static func next(_ watchers: inout [Watcher]) async throws -> Update {
+    guard watchers.count > 1 else { return try await watchers[0].next() }
+    var all = Update()
+    all.isFinished = true
+    for at in watchers.indices {
+      let update = try await watchers[at].next()
+      let prefix = watchers[at].prefix ?? ""
+      all.operations += update.operations.map { $0.part(of: prefix) }
+      for (operation, detail) in update.details { all.details["\(operation) \(prefix)"] = detail }
+      let paused = all.conditions.paused + update.conditions.paused
+      all.conditions = update.conditions
+      all.conditions.paused = Set(paused).sorted()
+      all.changes += update.changes
+      all.hasSkipped = all.hasSkipped || update.hasSkipped
+      all.hasUncompleted = all.hasUncompleted || update.hasUncompleted
+      if let problem = update.problem { all.problem = "\(prefix): \(problem)" }
+      all.isFinished = all.isFinished && update.isFinished
+    }
+    let unknown = watchers.dropFirst().reduce(Set(watchers[0].unknown)) {
+      $0.intersection($1.unknown)
+    }
+    if let name = unknown.min() { throw Self.unknown(name) }
+    return all
   }
 }

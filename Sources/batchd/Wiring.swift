@@ -19,7 +19,7 @@ struct Wiring: Sendable {
   init(
     _ configuration: Configuration, file: String, tokens: ReloadableTokens, logger: Logger
   ) async throws {
-    let redis = try configuration.redisConfiguration()
+    let redis = try configuration.redis.patientClient()
     let store = try await configuration.store.open()
     self.store = store
     workiz = try configuration.workizPipeline(tokens: tokens)
@@ -33,7 +33,7 @@ struct Wiring: Sendable {
     }
     let settings = configuration.workerConfiguration(pipelines: pipelines)
     worker = Worker(
-      settings, redis: redis, prefix: configuration.prefix, store: store, logger: logger)
+      settings, redis: redis, prefixes: configuration.prefixes, store: store, logger: logger)
   }
 
   /// Closes what the worker used, after it has ended.
@@ -66,25 +66,6 @@ extension Configuration.StoreSettings {
 }
 
 extension Configuration {
-  /// Where Redis is, with its password read.
-  /// - Throws: `RedisError`, or `ConfigurationError` when the password cannot be read.
-  func redisConfiguration() throws -> RedisConfiguration {
-    var redis = try RedisConfiguration(url: self.redis.url)
-    redis.slotKey = prefix
-    redis.user = self.redis.user
-    redis.password = try self.redis.password?.read()
-    redis.sentinelUser = self.redis.sentinelUser
-    redis.sentinelPassword = try self.redis.sentinelPassword?.read()
-    redis.caFile = self.redis.caFile
-    redis.certificateFile = self.redis.certificateFile
-    redis.keyFile = self.redis.keyFile
-    redis.callTimeoutMilliseconds = self.redis.callTimeoutMilliseconds
-    // An attempt that began while the way was bad is given up no later than a call: until then nobody tries the way anew.
-    redis.connectTimeoutMilliseconds = min(
-      redis.connectTimeoutMilliseconds, self.redis.callTimeoutMilliseconds)
-    return redis
-  }
-
   /// The pipeline `workiz`; nil when no stage of this worker needs it.
   fileprivate func workizPipeline(tokens: ReloadableTokens) throws -> WorkizPipeline? {
     guard needsWorkiz else { return nil }

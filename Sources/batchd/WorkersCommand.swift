@@ -30,10 +30,13 @@ struct WorkersCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let control = try await common.connect()
+    try await common.answer(try common.configuration()) { try await found($0) }
+  }
+
+  private func found(_ control: Control) async throws -> CommonOptions.Found {
     let (workers, now) = try await control.workers()
     guard let name else {
-      return try show(WorkersRendering.lines(workers, now: now), workers)
+      return ({ Terminal().text(WorkersRendering.lines(workers, now: now)) }, workers)
     }
     guard let worker = workers.first(where: { $0.name == name }) else {
       let known = workers.prefix(10).map(\.name).joined(separator: ", ")
@@ -43,13 +46,9 @@ struct WorkersCommand: AsyncParsableCommand {
           + (known.isEmpty ? "; there is none at all" : "; batchd workers shows them: \(known)"))
     }
     let holds = try await control.held(by: name)
-    try show(WorkersRendering.lines(worker, holds, now: now), Detail(worker: worker, holds: holds))
-  }
-
-  private func show(_ lines: [StyledLine], _ value: some Encodable) throws {
-    let terminal = Terminal()
-    try common.answer(
-      lines.map { $0.text(width: terminal.size?.columns, hasColor: terminal.hasColor) }
-        .joined(separator: "\n"), value)
+    return (
+      { Terminal().text(WorkersRendering.lines(worker, holds, now: now)) },
+      Detail(worker: worker, holds: holds)
+    )
   }
 }

@@ -53,7 +53,8 @@ final class CommandHarness: Sendable {
 
   /// Runs `body` beside a worker whose two stages run `handler`.
   func withWorker(
-    _ name: String = "w1", handler: Handler, _ body: () async throws -> Void
+    _ name: String = "w1", prefixes: [String] = ["batchd"], handler: Handler,
+    _ body: () async throws -> Void
   ) async throws {
     var configuration = WorkerConfiguration(
       name: name, host: "test", version: "test",
@@ -68,22 +69,20 @@ final class CommandHarness: Sendable {
     configuration.idleBeatMilliseconds = 300
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let store = store
-    let queue = Queue(
-      try RedisConfiguration(url: redis.url), prefix: "batchd", worker: name,
-      limits: configuration.limits,
-      store: .init(
-        read: { try await store.epoch() }, raise: { try await store.raise(epoch: $0) }),
-      logger: logger)
+    let worker = Worker(
+      configuration, redis: try RedisConfiguration(url: redis.url), prefixes: Prefixes(prefixes),
+      store: store, logger: logger)
     let group = ServiceGroup(
       configuration: .init(
         services: [
           .init(
-            service: Worker(configuration, queue: queue, store: store, logger: logger),
-            successTerminationBehavior: .gracefullyShutdownGroup)
+            service: worker, successTerminationBehavior: .gracefullyShutdownGroup)
         ], logger: logger))
     let task = Task { try await group.run() }
-    await eventually("worker \(name) is registered") {
-      try await redis.cli("ZCARD", "batchd:workers") != "0"
+    for prefix in prefixes {
+      await eventually("worker \(name) is registered under \(prefix)") {
+        try await redis.cli("ZCARD", "\(prefix):workers") != "0"
+      }
     }
     try await body()
     await group.triggerGracefulShutdown()

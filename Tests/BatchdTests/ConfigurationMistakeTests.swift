@@ -49,6 +49,19 @@ struct ConfigurationMistakeTests {
     Mistake("a = [ \u{a0}}]", "1: not TOML: \"}\" without a value before it"),
     Mistake("[x]\na = 2026-01-02 5\n", "2: not TOML: a date, and half a time"),
     Mistake("a = [ # [\n}]", "2: not TOML: \"}\" without a value before it"),
+    Mistake(
+      "prefixes = \"a\"", "1: prefixes: must be an array of strings, not a string"),
+    Mistake(
+      "prefixes = [\"a\", \"b c\"]",
+      "1: prefixes: must be 1 to 128 characters of A-Z a-z 0-9 . _ -, in braces on Redis Cluster"),
+    Mistake("prefixes = [\"a\", \"b\", \"a\"]", "1: prefixes: must not hold a prefix twice"),
+    Mistake(
+      "prefix = \"a\"\nprefixes = [\"a\", \"b\"]",
+      "2: prefixes: is one too many: prefix is given too; use one of them"),
+    Mistake(
+      "prefixes = [\"{a}\", \"b\"]\n[redis]\nurl = \"redis+cluster://h\"",
+      "1: prefixes: prefix (b) must be in braces on a Redis Cluster, which redis.url names: write \"{b}\", or its keys would be on several nodes and no function could use them"
+    ),
     Mistake("\n\nprefx = \"a\"", "3: prefx: unknown key; did you mean prefix?"),
     Mistake(
       "[worker]\n# one\nlease-ms = 1", "3: worker.lease-ms: unknown key; did you mean lease_ms?"),

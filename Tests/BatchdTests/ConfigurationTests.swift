@@ -1,5 +1,6 @@
 import Foundation
 import Pipeline
+import Queue
 import Testing
 import Worker
 
@@ -53,7 +54,7 @@ struct ConfigurationTests {
       [accounts."acme.west"]
       token_file = 'tokens/acme'
       """)
-    #expect(configuration.prefix == "{jobs}")
+    #expect(configuration.prefixes.names == ["{jobs}"])
     #expect(configuration.redis.url == "rediss://cache:6380/2")
     #expect(configuration.redis.user == "batchd")
     #expect(configuration.redis.password == .credential("redis"))

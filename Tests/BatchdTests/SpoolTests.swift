@@ -90,6 +90,29 @@ import Testing
   }
 
   /// A crash between the push and the removal leaves the file: what it holds comes twice, and runs once.
+  /// Who may keep batches need not be one who may read Redis's password.
+  @Test func aPasswordThatThisUserMayNotReadKeepsToo() async throws {
+    let site = try await Site()
+    let file = "\(site.harness.redis.folder)/config.toml"
+    try """
+    [redis]
+    url = "\(site.harness.redis.url)"
+    password_file = "\(site.harness.redis.folder)/nowhere"
+    """.write(toFile: file, atomically: true, encoding: .utf8)
+    let kept = try await site.harness.command(
+      ["enqueue", "--spool", site.folder, "--config", file, "--id", "b1"]
+    ).outcome()
+    #expect(kept.status == 0 && kept.output == "b1\n", "\(kept.complaint)")
+    #expect(kept.complaint.contains("nowhere"))
+    #expect(kept.complaint.contains("1 batch is kept in \(site.folder)/"))
+    let delivery = try await site.harness.command(
+      ["enqueue", "--spool", site.folder, "--config", file]
+    ).outcome()
+    #expect(delivery.status == 78, "\(delivery.complaint)")
+    #expect(try await site.enqueue().status == 0)
+    #expect(try await site.ids() == ["b1"])
+  }
+
   @Test func whatIsDeliveredTwiceIsADuplicate() async throws {
     let site = try await Site()
     site.harness.redis.kill()

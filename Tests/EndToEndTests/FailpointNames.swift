@@ -17,7 +17,7 @@ enum FailpointNames {
   /// What a worker asks at its start for a warning in its log alone, whatever becomes of the answer.
   static let asides: Set<String> = ["ACL.before", "ACL.after"]
   static let storeWrites: Set<String> = [
-    "migrate", "raise(epoch:)", "raise(fence:of:)", "upsert(_:for:)", "record(_:)",
+    "migrate", "raise(epoch:of:)", "raise(fence:of:prefix:)", "upsert(_:for:)", "record(_:)",
   ]
 
   /// What people write, and no worker: `import`.

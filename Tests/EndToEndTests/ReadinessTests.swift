@@ -47,5 +47,42 @@ extension ProcessTests {
         await worker.killNow()
       }
     }
+
+    /// Under several prefixes the service is as well as the worst of them, and one that has ended holds up none.
+    @Test func severalPrefixesAreOneService() async throws {
+      let redis = try await TestRedis()
+      let place = TestWorkers.Place(
+        redis: redis, url: redis.url, workerURL: redis.url, prefix: "one,two")
+      try await TestWorkers.with(["drain_ms=3000"], place: place) { workers in
+        let socket = try NotifySocket("\(workers.folder.path)/notify")
+        let worker = try workers.launch(
+          "w1", environment: ["NOTIFY_SOCKET": socket.path, "WATCHDOG_USEC": "600000"])
+        var lines: [String] = []
+        await eventually(within: .seconds(10), "both run") {
+          lines += socket.takeMessages()
+          return lines.contains("STATUS=one: running 0; two: running 0")
+        }
+        #expect(lines.filter { $0 == "READY=1" }.count == 1)
+        _ = try await redis.cli(
+          "LPUSH", "one:enqueue", #"{"id":"b","payload":{"do":"deaf"}}"#)
+        await eventually(within: .seconds(10), "it runs") {
+          try await redis.cli("HGET", "one:batch:b", "status") == "processing"
+        }
+        worker.send(SIGTERM)
+        lines = []
+        await eventually(within: .seconds(5), "two has said goodbye") {
+          lines += socket.takeMessages()
+          return try await redis.cli("ZCARD", "two:workers") == "0"
+            && lines.contains("STOPPING=1")
+        }
+        lines = []
+        await eventually(within: .seconds(3), "the watchdog hears of the rest") {
+          lines += socket.takeMessages()
+          return lines.count { $0 == "WATCHDOG=1" } >= 3
+        }
+        #expect(worker.isRunning)
+        await worker.killNow()
+      }
+    }
   }
 }

@@ -35,7 +35,8 @@ final class QueueBench: Sendable {
     logger.logLevel = .critical
     let queue = Queue(
       try RedisConfiguration(url: redis.url), prefix: "batchd", worker: worker, limits: Limits(),
-      store: .init(read: { known.value }, raise: { known.raise($0) }), now: { moment.value },
+      store: .init(read: { _ in known.value }, raise: { epoch, _ in known.raise(epoch) }),
+      now: { moment.value },
       logger: logger)
     self.queue = queue
     task = Task { try await queue.client.run() }

@@ -109,4 +109,64 @@ import Testing
       try await store.close()
     }
   }
+
+  /// Two on one record would adopt each other's Redis for ever.
+  @Test(arguments: StoreKind.allCases) func eachPrefixHasEpochsOfItsOwn(kind: StoreKind)
+    async throws
+  {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      try await store.raise(epoch: 5, of: "{a}")
+      #expect(try await store.epoch(of: "{b}") == 5, "its fences must be greater than others' were")
+      try await store.raise(epoch: 6, of: "{b}")
+      #expect(try await store.epoch(of: "{a}") == 5)
+      #expect(try await store.epoch(of: "{b}") == 6)
+      try await store.raise(epoch: 7, of: "{a}")
+      #expect(try await store.epoch(of: "{b}") == 6)
+      #expect(try await store.epoch(of: "{c}") == 7)
+      try await store.close()
+    }
+  }
+
+  /// A worker of release 0.1.0 raises the one record that it knows.
+  @Test(arguments: StoreKind.allCases) func anEpochOfTheReleaseBeforeCountsForTheOnlyPrefix(
+    kind: StoreKind
+  ) async throws {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      try await store.raise(epoch: 2, of: "batchd")
+      #expect(try await subject.rows("SELECT epoch FROM batchd_store") == ["2"])
+      _ = try await subject.rows("UPDATE batchd_store SET epoch = 4")
+      #expect(try await store.epoch(of: "batchd") == 4)
+      try await store.raise(epoch: 3, of: "batchd")
+      #expect(try await store.epoch(of: "batchd") == 4)
+      try await store.close()
+    }
+  }
+
+  /// After a change of the prefixes an account, and the ids of its batches, are under another one, whose epochs may be lower.
+  @Test(arguments: StoreKind.allCases) func anEndedBatchOfAnotherPrefixIsTakenOver(kind: StoreKind)
+    async throws
+  {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      try await store.raise(.sample(fence: 9, 9), prefix: "{a}")
+      let refused = await #expect(throws: StoreError.self) {
+        try await store.raise(.sample(fence: 1, 1), prefix: "{b}")
+      }
+      #expect(refused?.code == .unavailable, "it is not lost: it waits")
+      #expect(refused?.message.contains("unfinished under the prefix {a}") == true)
+      try await store.record([.sample()])
+      try await store.raise(.sample(fence: 1, 1), prefix: "{b}")
+      #expect(
+        try await refusal { try await store.raise(.sample(fence: 1, 0), prefix: "{b}") }
+          == .fenced, "of its own prefix the greater counts")
+      #expect(
+        try await refusal {
+          _ = try await store.upsert([.sample("AAAAAA")], for: .sample(fence: 9, 9))
+        } == .fenced)
+      #expect(try await store.upsert([.sample("AAAAAA")], for: .sample(fence: 1, 1)) == 1)
+      try await store.close()
+    }
+  }
 }

@@ -114,7 +114,9 @@ import Testing
   @Test func aWriterKilledAtEveryPointLosesNothing() async throws {
     let address = try await sharedPostgreSQL.value.database()
     try await withFolder { folder in
-      let writes = ["migrate", "raise(epoch:)", "raise(fence:of:)", "upsert(_:for:)", "record(_:)"]
+      let writes = [
+        "migrate", "raise(epoch:of:)", "raise(fence:of:prefix:)", "upsert(_:for:)", "record(_:)",
+      ]
       let points = writes.flatMap { write in
         ["before", "within", "after"].map { "\(write).\($0)" }
       }

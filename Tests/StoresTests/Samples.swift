@@ -50,5 +50,11 @@ func refusal(_ call: () async throws -> Void) async throws -> StoreError.Code? {
 
 extension ResultsStore {
   /// Raises the fence of `job` to its own.
-  func raise(_ job: StageJob) async throws { try await raise(fence: job.fence, of: job) }
+  func raise(_ job: StageJob, prefix: String = "batchd") async throws {
+    try await raise(fence: job.fence, of: job, prefix: prefix)
+  }
+
+  func epoch() async throws -> Int { try await epoch(of: "batchd") }
+
+  func raise(epoch: Int) async throws { try await raise(epoch: epoch, of: "batchd") }
 }

@@ -45,7 +45,7 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
 
 /// The rows of `query` over an SQLite file, each with its columns joined by `|`, NULL as nothing.
 func sqliteRows(_ query: String, of path: String) throws -> [String] {
-  try DatabaseQueue(path: path).read { db in
+  try DatabaseQueue(path: path).inDatabase { db in
     try Row.fetchAll(db, sql: query).map { row in
       row.databaseValues.map { String.fromDatabaseValue($0) ?? "\($0.storage.value ?? "")" }
         .joined(separator: "|")

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import Logging
 internal import Pipeline
+internal import Queue
 internal import Redis
 internal import ServiceLifecycle
 internal import Stages
@@ -24,7 +25,8 @@ enum TestWorker {
     let configuration = try settings.worker(workiz)
     let worker = Worker(
       configuration, redis: try RedisConfiguration(url: settings["redis", ""]),
-      prefix: settings["prefix", "batchd"], store: store, logger: logger)
+      prefixes: Prefixes(settings["prefix", "batchd"].split(separator: ",").map(String.init)),
+      store: store, logger: logger)
     let group = ServiceGroup(
       configuration: .init(
         services: [.init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup)],

@@ -21,10 +21,11 @@ final class WorkerHarness: Sendable {
 
   /// Starts a worker; it is told to stop by `RunningWorker.stop`.
   func worker(
-    _ name: String = "w1", _ pipelines: [PipelineDefinition],
+    _ name: String = "w1", _ pipelines: [PipelineDefinition], prefixes: [String] = ["batchd"],
     logger: Logger = .silent, _ adjust: (inout WorkerConfiguration) -> Void = { _ in }
   ) throws -> RunningWorker {
-    try RunningWorker(redis.url, store, name, pipelines, logger: logger, adjust)
+    try RunningWorker(
+      redis.url, store, name, pipelines, prefixes: prefixes, logger: logger, adjust)
   }
 
   /// The queue of a worker that is only a name, registered for the pipeline `demo`.
@@ -100,9 +101,7 @@ extension Queue {
   ) throws -> Queue {
     Queue(
       try RedisConfiguration(url: url), prefix: "batchd", worker: name, limits: limits,
-      store: .init(
-        read: { try await store.epoch() }, raise: { try await store.raise(epoch: $0) }),
-      logger: .silent)
+      store: .init(store), logger: .silent)
   }
 }
 
@@ -148,7 +147,8 @@ final class RunningWorker: Sendable {
 
   init(
     _ url: String, _ store: SQLiteStore, _ name: String, _ pipelines: [PipelineDefinition],
-    logger: Logger = .silent, _ adjust: (inout WorkerConfiguration) -> Void = { _ in }
+    prefixes: [String] = ["batchd"], logger: Logger = .silent,
+    _ adjust: (inout WorkerConfiguration) -> Void = { _ in }
   ) throws {
     var configuration = WorkerConfiguration(
       name: name, host: "test", version: "test", pipelines: pipelines,
@@ -156,8 +156,9 @@ final class RunningWorker: Sendable {
     configuration.beatMilliseconds = 300
     configuration.idleBeatMilliseconds = 300
     adjust(&configuration)
-    let queue = try Queue.test(url, store, name, configuration.limits)
-    let worker = Worker(configuration, queue: queue, store: store, logger: logger)
+    let worker = Worker(
+      configuration, redis: try RedisConfiguration(url: url), prefixes: Prefixes(prefixes),
+      store: store, logger: logger)
     let group = ServiceGroup(
       configuration: .init(
         services: [.init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup)],

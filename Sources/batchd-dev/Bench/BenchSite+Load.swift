@@ -59,7 +59,7 @@ extension BenchSite {
     let worker = try await readyWorker("w1", options)
     try await pause()
     try await enqueue(load)
-    try await until("everything is admitted", worker) {
+    try await Self.until("everything is admitted", worker) {
       try await count("total", load.operation) == load.count
     }
     return worker
@@ -67,7 +67,7 @@ extension BenchSite {
 
   func readyWorker(_ name: String, _ options: [String]) async throws -> BenchProcess {
     let worker = try worker(name, options)
-    try await until("worker \(name) is registered", worker) {
+    try await Self.until("worker \(name) is registered", worker) {
       try await connection.call(["EXISTS", .text(keys.worker(name))]).integer == 1
     }
     return worker
@@ -79,27 +79,27 @@ extension BenchSite {
   }
 
   func untilEnded(_ load: Load, _ workers: BenchProcess...) async throws {
-    try await until("all \(load.count) batches have ended", workers.first) {
+    try await Self.until("all \(load.count) batches have ended", workers.first) {
       try await count("completed", load.operation) == load.count
     }
   }
 
   /// Waits until the store holds every ended run.
   func untilArchived(_ worker: BenchProcess) async throws {
-    try await until("the store holds every run", worker) {
+    try await Self.until("the store holds every run", worker) {
       try await connection.call(["XLEN", .text(keys.ended)]).integer == 0
     }
   }
 
   /// Polls, seldom enough to cost nothing, until `condition` holds.
   /// - Throws: `BenchError` when the worker has ended or nothing comes of it within two minutes.
-  func until(
+  static func until(
     _ what: String, _ worker: BenchProcess? = nil, _ condition: () async throws -> Bool
   ) async throws {
     let limit = ContinuousClock.now + .seconds(120)
     while try await !condition() {
       if let worker, !worker.isRunning {
-        throw BenchError("the worker ended; it said: \(worker.lines.suffix(5))")
+        throw BenchError("a process ended; it said: \(worker.lines.suffix(5))")
       }
       guard ContinuousClock.now < limit else {
         throw BenchError("waited two minutes in vain until \(what)")

@@ -21,44 +21,54 @@ struct BenchSite {
   static func run<T>(
     appendOnly: Bool, _ body: (BenchSite) async throws -> T
   ) async throws -> T {
+    try await withFolder { folder in
+      let port = try freePort()
+      let redis = try BenchProcess(
+        [
+          "redis-server", "--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder, "--save", "",
+          "--appendonly", appendOnly ? "yes" : "no", "--appendfsync", "everysec",
+        ] + (redisIsAlone ? ["--server_cpulist", "0"] : []), output: "\(folder)/redis.log")
+      let url = "redis://127.0.0.1:\(port)"
+      let site = BenchSite(
+        folder: folder, url: url, redis: redis, connection: try await connect(url, to: redis))
+      do {
+        let result = try await body(site)
+        try await redis.stop(SIGKILL)
+        return result
+      } catch {
+        try? await redis.stop(SIGKILL)
+        throw error
+      }
+    }
+  }
+
+  /// Runs `body` with an empty folder, and removes it.
+  static func withFolder<T>(_ body: (String) async throws -> T) async throws -> T {
     let folder = NSTemporaryDirectory() + "batchd-bench-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    let port = try freePort()
-    let redis = try BenchProcess(
-      [
-        "redis-server", "--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder, "--save", "",
-        "--appendonly", appendOnly ? "yes" : "no", "--appendfsync", "everysec",
-      ] + (redisIsAlone ? ["--server_cpulist", "0"] : []), output: "\(folder)/redis.log")
-    let site = try await BenchSite(folder, "redis://127.0.0.1:\(port)", redis)
-    do {
-      let result = try await body(site)
-      try await redis.stop(SIGKILL)
-      return result
-    } catch {
-      try? await redis.stop(SIGKILL)
-      throw error
-    }
+    return try await body(folder)
   }
 
   /// Whether this process, and so its workers, must stay off the first processor (`taskset`): then it is Redis's.
   static let redisIsAlone =
     BenchProcess.status("Cpus_allowed_list:", of: getpid())?.hasPrefix("0") == false
 
-  private init(_ folder: String, _ url: String, _ redis: BenchProcess) async throws {
+  private init(folder: String, url: String, redis: BenchProcess, connection: RedisConnection) {
     self.folder = folder
     self.url = url
     self.redis = redis
-    let client = try Self.client(url)
-    var opened: RedisConnection?
-    for _ in 0..<200 where opened == nil && redis.isRunning {
-      opened = try? await client.connect()
-      if opened == nil { try await Task.sleep(for: .milliseconds(25)) }
+    self.connection = connection
+  }
+
+  /// A connection to a Redis that was started a moment ago.
+  static func connect(_ url: String, to redis: BenchProcess) async throws -> RedisConnection {
+    let client = try client(url)
+    for _ in 0..<200 where redis.isRunning {
+      if let connection = try? await client.connect() { return connection }
+      try await Task.sleep(for: .milliseconds(25))
     }
-    guard let opened else {
-      throw BenchError("redis-server does not start; it said: \(redis.lines.suffix(3))")
-    }
-    connection = opened
+    throw BenchError("redis-server does not start; it said: \(redis.lines.suffix(3))")
   }
 
   static func client(_ url: String) throws -> RedisClient {
@@ -70,7 +80,7 @@ struct BenchSite {
   }
 
   /// A port of loopback that nobody listens on.
-  private static func freePort() throws -> Int {
+  static func freePort() throws -> Int {
     let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(listener) }
     var address = sockaddr_in()
@@ -88,6 +98,12 @@ struct BenchSite {
 
   /// Starts a worker process of its own (`bench-worker`).
   func worker(_ name: String, _ options: [String]) throws -> BenchProcess {
+    try Self.worker(name, on: url, folder: folder, options)
+  }
+
+  static func worker(
+    _ name: String, on url: String, folder: String, _ options: [String]
+  ) throws -> BenchProcess {
     let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     return try BenchProcess(
       [own, "bench-worker", "--redis", url, "--store", "\(folder)/bench.sqlite", "--name", name]

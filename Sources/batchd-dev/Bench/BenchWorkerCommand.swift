@@ -19,6 +19,8 @@ struct BenchWorkerCommand: AsyncParsableCommand {
   @Option var redis: String
   @Option var store: String
   @Option var name: String
+  @Option(transform: { $0.split(separator: ",").map(String.init) })
+  var prefixes = [BenchSite.prefix]
   @Option var stages = 1
   @Option var slots = 256
   @Option var work = BenchHandler.Work.nothing
@@ -41,12 +43,9 @@ struct BenchWorkerCommand: AsyncParsableCommand {
       name: name, host: "bench", version: "bench",
       pipelines: [PipelineDefinition(name: BenchSite.pipeline, stages: definitions)],
       defaultPipeline: BenchSite.pipeline, limits: limits)
-    let queue = Queue(
-      try RedisConfiguration(url: redis), prefix: BenchSite.prefix, worker: name, limits: limits,
-      store: .init(
-        read: { try await store.epoch() }, raise: { try await store.raise(epoch: $0) }),
-      logger: logger)
-    let worker = Worker(configuration, queue: queue, store: store, logger: logger)
+    let worker = Worker(
+      configuration, redis: try RedisConfiguration(url: redis), prefixes: Prefixes(prefixes),
+      store: store, logger: logger)
     try await ServiceGroup(
       configuration: .init(
         services: [.init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup)],

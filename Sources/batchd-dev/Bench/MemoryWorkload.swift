@@ -17,7 +17,7 @@ enum MemoryWorkload {
       try await site.untilEnded(load, worker)
       try await site.untilArchived(worker)
       let peak = worker.peakBytes
-      try await site.until("retention is over", worker) {
+      try await BenchSite.until("retention is over", worker) {
         try await site.connection.call(["EXISTS", .text(site.keys.progress(load.operation))])
           .integer == 0
       }

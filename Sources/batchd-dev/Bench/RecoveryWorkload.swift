@@ -36,7 +36,7 @@ enum RecoveryWorkload {
     let load = BenchSite.Load(operation: "recovery", count: batches, items: rows)
     let worker = try await site.workerWithBacklog(load, options)
     try await site.resume()
-    try await site.until("all run", worker) { worker.stamps("start").count == batches }
+    try await BenchSite.until("all run", worker) { worker.stamps("start").count == batches }
     let other = isRestarted ? nil : try await site.readyWorker("w2", options)
     try await worker.stop(SIGKILL)
     let killed = MonotonicClock.nanoseconds

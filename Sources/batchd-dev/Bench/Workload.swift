@@ -4,7 +4,7 @@ internal import ArgumentParser
 enum Workload: String, CaseIterable, ExpressibleByArgument {
   case drain, pipeline, items, latency, idle, memory, depth
   case fanOut = "fan-out"
-  case store, recovery
+  case store, recovery, prefixes
 
   static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
 
@@ -36,6 +36,7 @@ enum Workload: String, CaseIterable, ExpressibleByArgument {
     case .fanOut: return try await FanOutWorkload.run(settings)
     case .store: return try await StoreWorkload.run(settings)
     case .recovery: return try await RecoveryWorkload.run(settings)
+    case .prefixes: return try await PrefixesWorkload.run(settings)
     }
   }
 }

@@ -1,0 +1,104 @@
+internal import ArgumentParser
+internal import Logging
+internal import Queue
+internal import Redis
+
+/// Under which prefixes a command looks and acts: that of `--prefix`, else all of the configuration, in their order.
+extension CommonOptions {
+  func names(_ configuration: Configuration) -> [String] {
+    prefix.map { [$0] } ?? configuration.prefixes.names
+  }
+
+  /// Connects once, to the Redis of one prefix.
+  /// - Parameter connectMilliseconds: how long that may take; nil for as long as a person waits.
+  func connect(
+    _ configuration: Configuration, to prefix: String, connectMilliseconds: Int? = nil
+  ) async throws -> Control {
+    var settings = try configuration.redis.client()
+    settings.slotKey = prefix
+    settings.connectTimeoutMilliseconds =
+      connectMilliseconds ?? settings.connectTimeoutMilliseconds
+    let client = RedisClient(
+      settings, logger: Logger(label: "batchd") { _ in SwiftLogNoOpLogHandler() })
+    return Control(try await client.connect(), prefix: prefix)
+  }
+
+  /// Connects once to each.
+  func connect(_ configuration: Configuration) async throws -> [Control] {
+    var controls: [Control] = []
+    for prefix in names(configuration) {
+      controls.append(try await connect(configuration, to: prefix))
+    }
+    return controls
+  }
+
+  /// Connects for what has a meaning under one prefix only.
+  func connectToOne(_ configuration: Configuration) async throws -> Control {
+    let names = names(configuration)
+    guard names.count == 1 else {
+      throw ValidationError(
+        "the configuration has several prefixes; say which is meant: --prefix '\(names.joined(separator: "' or '"))'"
+      )
+    }
+    return try await connect(configuration, to: names[0])
+  }
+
+  /// What a command found under one prefix: in words, and for programs.
+  typealias Found = (words: () -> String, value: any Encodable)
+
+  /// Answers for each prefix by itself. Of several, one that cannot be asked keeps nobody from hearing of the others.
+  /// - Parameters:
+  ///   - prefixes: nil for all that the command is about.
+  ///   - hasHeading: whether a line with its name stands above the words of each of several.
+  ///   - look: throws what one prefix has to say instead.
+  /// - Throws: what `look` throws; of several an `ExitCode`, once all have been asked.
+  func answer(
+    _ configuration: Configuration, for prefixes: [String]? = nil, hasHeading: Bool = true,
+    _ look: (Control) async throws -> Found
+  ) async throws {
+    let names = prefixes ?? names(configuration)
+    if names.count == 1 {
+      let found = try await look(try await connect(configuration, to: names[0]))
+      return print(json ? try Self.json(found.value) : found.words())
+    }
+    var status: Int32 = 0
+    for (at, prefix) in names.enumerated() {
+      do {
+        let found = try await look(try await connect(configuration, to: prefix))
+        guard !json else {
+          print(try Self.json(OfPrefix(prefix: prefix, value: found.value)))
+          continue
+        }
+        if at > 0 { print("") }
+        if hasHeading {
+          print(StyledLine(prefix, .bold).text(width: nil, hasColor: Terminal().hasColor))
+        }
+        print(found.words())
+      } catch {
+        guard let failure = CommandError(error) else { throw error }
+        Terminal.complain("batchd: \(prefix): \(failure.message)")
+        status = max(status, failure.code.rawValue)
+      }
+    }
+    guard status == 0 else { throw ExitCode(status) }
+  }
+
+  /// An answer with the prefix that it is of: among the members of an object, or of each object in a list.
+  struct OfPrefix: Encodable {
+    let prefix: String
+    let value: any Encodable
+
+    private enum Key: String, CodingKey { case prefix }
+
+    func encode(to encoder: any Encoder) throws {
+      if let list = value as? [any Encodable] {
+        var container = encoder.unkeyedContainer()
+        for element in list { try container.encode(OfPrefix(prefix: prefix, value: element)) }
+      } else {
+        try value.encode(to: encoder)
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encode(prefix, forKey: .prefix)
+      }
+    }
+  }
+}
