@@ -6,12 +6,12 @@ public struct Prefixes: Sendable, Hashable {
 
   /// - Parameter names: as `Keys` takes them.
   public init(_ names: [String]) {
-    precondition(!names.isEmpty)
+    precondition(!names.isEmpty && Set(names).count == names.count)
     self.names = names
   }
 
-  /// Where an account's batches, lanes and gates are: the CRC16 of its name that Redis Cluster has for keys (`CLUSTER
-  /// KEYSLOT ACCOUNT` answers its remainder by 16384), modulo the number of prefixes, counted from 0.
+  /// Where an account's batches, lanes and gates are: the CRC16 of its name, all 16 bits, modulo the number of prefixes,
+  /// counted from 0. (Not the slot that CLUSTER KEYSLOT answers, which is its remainder by 16384.)
   /// <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#appendix>
   public func home(of account: String) -> String {
     names.count == 1 ? names[0] : names[Int(Self.hash(account.utf8)) % names.count]

@@ -8,7 +8,7 @@ public import Redis
 /// cancelled. What Redis will get over by itself (away, loading, full, read-only) is waited out.
 public struct Queue: Sendable {
   public let keys: Keys
-  /// All that are served beside this one: they say which accounts belong here.
+  /// This one and all that are served beside it: they say which accounts belong here.
   public let prefixes: Prefixes
   public let client: RedisClient
   public let adoption: Adoption

@@ -10,12 +10,14 @@ enum PostgreSQLSchema {
   /// all who write even when there is nothing to create.
   private static let additions = """
     DO $$ BEGIN
+      IF to_regclass('batchd_epochs') IS NULL THEN
+        -- All that use the table wait behind who waits for a long reader (pg_dump): not for long, the next start tries again.
+        PERFORM set_config('lock_timeout', '500', true);
+        ALTER TABLE batches ADD COLUMN prefix text;
+        CREATE TABLE batchd_epochs (prefix text PRIMARY KEY, epoch bigint NOT NULL);
+      END IF;
       IF to_regclass('jobs_by_account_and_uuid') IS NULL THEN
         CREATE INDEX jobs_by_account_and_uuid ON jobs (account, uuid);
-      END IF;
-      IF to_regclass('batchd_epochs') IS NULL THEN
-        CREATE TABLE batchd_epochs (prefix text PRIMARY KEY, epoch bigint NOT NULL);
-        ALTER TABLE batches ADD COLUMN prefix text;
       END IF;
     END $$;
     """

@@ -42,10 +42,13 @@ struct PostgreSQLStatement: Sendable {
         (\(EndedRow.columns), updated_at, fence_epoch, fence_counter, prefix)
         = (\(EndedRow.excluded), excluded.updated_at, excluded.fence_epoch, excluded.fence_counter,
           excluded.prefix)
-      WHERE (excluded.fence_epoch, excluded.fence_counter) > (held.fence_epoch, held.fence_counter)
-        OR ((excluded.fence_epoch, excluded.fence_counter) = (held.fence_epoch, held.fence_counter)
-          AND excluded.run = held.run AND held.finished_at IS NULL)
-        OR (excluded.prefix <> held.prefix AND held.finished_at IS NOT NULL)
+      WHERE CASE WHEN coalesce(held.prefix, excluded.prefix) <> excluded.prefix
+        THEN held.finished_at IS NOT NULL
+        ELSE (excluded.fence_epoch, excluded.fence_counter) > (held.fence_epoch, held.fence_counter)
+          OR ((excluded.fence_epoch, excluded.fence_counter)
+            = (held.fence_epoch, held.fence_counter)
+            AND excluded.run = held.run AND held.finished_at IS NULL)
+        END
       RETURNING true
       """)
 

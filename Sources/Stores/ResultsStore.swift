@@ -20,9 +20,9 @@ public protocol ResultsStore: Sendable {
   func raise(epoch: Int, of prefix: String) async throws
 
   /// Puts `job`'s fence into its batch's row if it is greater than the one there, creating the row. Between prefixes
-  /// fences say nothing: the row of a run that has ended under another prefix is taken over by any.
+  /// fences say nothing: the row of a run that has ended under another prefix is taken over by any, no other is.
   /// - Throws: `StoreError` with code `.fenced` when the row already holds a greater fence, or this one for a
-  ///   run that has ended; `.unavailable` when it is that of an unfinished batch of another prefix.
+  ///   run that has ended; `.taken` when it is that of an unfinished batch of another prefix.
   func raise(fence: Fence, of job: StageJob, prefix: String) async throws
 
   /// Inserts or replaces the documents by (UUID, account) in one transaction that requires `job`'s fence.
@@ -77,6 +77,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
   public enum Code: String, Sendable {
     /// The batch's row holds another fence: this worker no longer has the lease. Nothing was written.
     case fenced
+    /// The batch's row is that of an unfinished batch of the same id under another prefix. Nothing was written.
+    case taken
     /// The store cannot be reached or is busy, full or read-only; the call may be repeated.
     case unavailable
     /// The file or database is not one of batchd's, or from a newer version.
@@ -103,9 +105,10 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
   init(refusing job: StageJob, fence: Fence, prefix: String? = nil, held: HeldFence?) {
     if let prefix, let other = held?.prefix, other != prefix {
       self.init(
-        .unavailable,
+        .taken,
         "batch \(job.batch) is unfinished under the prefix \(other), too: it waits for that one's end; ids are names for"
-          + " all prefixes of a store")
+          + " all prefixes of a store (a prefix that is used no more: UPDATE batches SET prefix = NULL there)"
+      )
       return
     }
     let held = held.map { "run \($0.run), \($0.status), fence \($0.fence)" } ?? "no fence"

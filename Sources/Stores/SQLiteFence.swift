@@ -25,10 +25,12 @@ enum SQLiteFence {
             excluded.completed_items, excluded.failed_items, excluded.retry_count, excluded.error,
             excluded.errors, excluded.admitted_at, excluded.started_at, excluded.finished_at,
             excluded.updated_at, excluded.fence_epoch, excluded.fence_counter, excluded.prefix)
-        WHERE (excluded.fence_epoch, excluded.fence_counter) > (fence_epoch, fence_counter)
-          OR ((excluded.fence_epoch, excluded.fence_counter) = (fence_epoch, fence_counter)
-            AND excluded.run = run AND finished_at IS NULL)
-          OR (excluded.prefix <> prefix AND finished_at IS NOT NULL)
+        WHERE CASE WHEN coalesce(prefix, excluded.prefix) <> excluded.prefix
+          THEN finished_at IS NOT NULL
+          ELSE (excluded.fence_epoch, excluded.fence_counter) > (fence_epoch, fence_counter)
+            OR ((excluded.fence_epoch, excluded.fence_counter) = (fence_epoch, fence_counter)
+              AND excluded.run = run AND finished_at IS NULL)
+          END
         """
     ).execute(arguments: [
       job.batch, job.run, job.pipeline, job.account, job.operation, job.number, job.stage.rawValue,

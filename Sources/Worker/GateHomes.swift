@@ -1,5 +1,7 @@
 internal import Coordination
+internal import Pipeline
 internal import Queue
+internal import Redis
 
 /// Where gates are asked: one of a service is under one prefix, and holds for all of them.
 struct GateHomes: Sendable {
@@ -7,6 +9,26 @@ struct GateHomes: Sendable {
   struct Home: Sendable {
     let queue: Queue
     let line = GateLine()
+
+    /// Calls a function for a batch of another prefix, whose lease is none of this Redis's: an outage must not hold its slot
+    /// until the handler's time is over, at the cost of an attempt.
+    /// - Throws: `StageError.snooze` when there is no answer in time.
+    func callFromElsewhere(
+      _ function: String, _ arguments: [RedisArgument]
+    ) async throws -> RedisValue {
+      try await withThrowingTaskGroup(of: RedisValue.self) { group in
+        defer { group.cancelAll() }
+        group.addTask { try await queue.call(function, arguments) }
+        group.addTask {
+          try await Task.sleep(for: Self.patience)
+          throw StageError.snooze(
+            "its gate waits for the Redis of the prefix \(queue.keys.prefix)", milliseconds: 5_000)
+        }
+        return try await group.next()!
+      }
+    }
+
+    private static let patience = Duration.seconds(3)
   }
 
   private let homes: [String: Home]
@@ -17,6 +39,6 @@ struct GateHomes: Sendable {
 
   /// - Parameter queue: that of the batch which asks.
   func home(of gate: String, asking queue: Queue) -> Home {
-    homes[queue.prefixes.home(ofGate: gate)] ?? Home(queue: queue)
+    homes[queue.prefixes.home(ofGate: gate)]!
   }
 }

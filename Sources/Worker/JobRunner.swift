@@ -179,6 +179,7 @@ final class JobRunner: Sendable {
         storeComplaint.say(error.message, to: logger)
         return .snooze(error.message, milliseconds: 5_000)
       case .fenced: return .gone
+      case .taken: return .snooze(error.message, milliseconds: 5_000)
       case .invalid: return .permanent(error.message)
       }
     case let error as QueueError where error.code == .output:

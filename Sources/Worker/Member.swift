@@ -7,13 +7,14 @@ internal import ServiceLifecycle
 internal import Stores
 
 /// What a worker is and does under one prefix.
-struct Member: Sendable {
+struct Member: Service {
   let configuration: WorkerConfiguration
   let queue: Queue
   /// Where gates are; this one's, too.
   let gates: GateHomes
   let store: any ResultsStore
   let systemd: Systemd
+  let farewell: Farewell
   let logger: Logger
 
   private var prefix: String { queue.keys.prefix }
@@ -21,11 +22,25 @@ struct Member: Sendable {
   /// Runs until a graceful shutdown has handed the work back.
   /// - Throws: `WorkerError`, `QueueError`; what runs then is recovered by the next start or another worker.
   func run() async throws {
-    let lock = try InstanceLock(queue: queue.displayName, name: configuration.name)
-    defer { systemd.end(prefix) }
+    let lock: InstanceLock
+    do {
+      lock = try InstanceLock(queue: queue.displayName, name: configuration.name)
+    } catch {
+      farewell.arrive()
+      throw error
+    }
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await queue.client.run() }
-      group.addTask { try await work() }
+      group.addTask {
+        do {
+          defer {
+            systemd.end(prefix)
+            farewell.arrive()
+          }
+          try await work()
+        }
+        await farewell.wait()
+      }
       try await group.next()
       group.cancelAll()
     }
@@ -76,6 +91,7 @@ struct Member: Sendable {
     do {
       return try await cancelWhenGracefulShutdown {
         try await checkRedis()
+        try await checkPrefixes()
         try await takeName(boot: boot)
         let recovered = try await queue.recover(maxCrashes: configuration.maxCrashes)
         logger.info(
@@ -137,6 +153,26 @@ struct Member: Sendable {
       await group.next()
       group.cancelAll()
     }
+  }
+
+  /// Another list, or order, would be another home for accounts and gates: two of them for one, each with a rate of its own.
+  /// - Throws: `WorkerError` with `.otherPrefixes` while workers with another list live.
+  private func checkPrefixes() async throws {
+    let own = queue.prefixes.names.joined(separator: " ")
+    let meta = RedisArgument.text(queue.keys.meta)
+    // Who has registered has said its list before.
+    let workers = try await queue.read(["ZRANGE", .text(queue.keys.workers), 0, -1])
+    let others = workers.array?.compactMap(\.text).filter { $0 != configuration.name } ?? []
+    let known = try await queue.read(["HGET", meta, "prefixes"]).text
+    guard known != own else { return }
+    // A release that knew of one prefix only said nothing.
+    if let other = others.first, known ?? prefix != own {
+      throw WorkerError(
+        .otherPrefixes,
+        "worker \(other) serves the prefixes \(known ?? prefix), this one \(own): give all the same list in the same order; to change it, let the queue run empty and stop all workers first"
+      )
+    }
+    _ = try await queue.read(["HSET", meta, "prefixes", .text(own)])
   }
 
   /// A Redis that evicts keys loses batches silently.

@@ -153,8 +153,12 @@ public struct StageContext: Sendable {
 
   /// Closes the gate for everyone after a 429.
   public func close(gate name: String, forMilliseconds: Int, reason: String) async throws {
-    try await gate(name, intervalMilliseconds: 0)
-      .close(milliseconds: forMilliseconds, reason: reason)
+    do {
+      try await gate(name, intervalMilliseconds: 0)
+        .close(milliseconds: forMilliseconds, reason: reason)
+    } catch let error as RedisError where error.code == .closed {
+      throw StageError.snooze(error.message, milliseconds: 1_000)
+    }
   }
 
   private func gate(_ name: String, intervalMilliseconds: Int) -> Gate {
@@ -167,6 +171,8 @@ public struct StageContext: Sendable {
       patienceMilliseconds: configuration.gatePatienceMilliseconds,
       batch: isOwn ? claim.lease.batch : "", fence: isOwn ? claim.lease.fence.description : "",
       line: home.line, clockKnownSince: { home.queue.adoption.adopted },
-      call: { try await home.queue.call($0, $1) })
+      call: {
+        try await isOwn ? home.queue.call($0, $1) : home.callFromElsewhere($0, $1)
+      })
   }
 }

@@ -5,6 +5,8 @@ public struct WorkerError: Error, Sendable, CustomStringConvertible {
     case twin
     /// Redis or its settings cannot carry a queue.
     case unsuitableRedis
+    /// Other workers of this prefix were given other prefixes beside it.
+    case otherPrefixes
     /// The drain limit passed with work still running.
     case drainLimit
     /// The operating system refused something.

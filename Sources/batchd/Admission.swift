@@ -37,6 +37,7 @@ struct Admission {
   static func check(
     _ batches: [EnqueueCommand.Checked], _ routes: inout Routes, strict: Bool
   ) async throws -> [(control: Control, admission: Admission)] {
+    try checkSizes(batches, routes)
     var admissions: [(Control, Admission)] = []
     for (prefix, batches) in try routes.grouped(batches, envelope: \.envelope) {
       let control = try await routes.control(of: prefix)
@@ -44,6 +45,23 @@ struct Admission {
       admissions.append((control, admission))
     }
     return admissions
+  }
+
+  /// Under each prefix an operation waits for its size by itself.
+  private static func checkSizes(
+    _ batches: [EnqueueCommand.Checked], _ routes: Routes
+  ) throws {
+    var homes: [String: Set<String>] = [:]
+    for (prefix, batches) in try routes.grouped(batches, envelope: \.envelope) {
+      for (envelope, _) in batches where envelope.size != nil {
+        homes[envelope.operation ?? "", default: []].insert(prefix)
+      }
+    }
+    guard let (operation, prefixes) = homes.first(where: { $0.value.count > 1 }) else { return }
+    throw CommandError(
+      .data,
+      "operation \"\(operation)\" goes to the prefixes \(prefixes.sorted().joined(separator: " and ")), under each of which its size would be waited for: leave size out, or name an operation for each; nothing was enqueued"
+    )
   }
 
   private mutating func add(_ envelope: Envelope, _ before: BatchState?, strict: Bool) throws {

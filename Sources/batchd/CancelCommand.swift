@@ -45,22 +45,22 @@ struct CancelCommand: AsyncParsableCommand {
 
   func run() async throws {
     let choice = try selection.choice(of: what, statuses: status)
-    let controls = try await common.connect(try common.configuration())
+    let reached = try await common.connect(common.configuration())
     if case .operation(let operation) = choice, !selection.dryRun {
-      return try await cancel(operation, controls)
+      return try await cancel(operation, reached)
     }
     let step = StepIn(
       "cancel", statuses: Self.statuses, choice, selection, json: common.json
     ) { try await $0.cancel($1) }
-    try await step.run(controls)
+    try await step.run(reached)
   }
 
   /// One call for each prefix, in which nothing can slip by; of more than a thousand batches the workers cancel the rest.
-  private func cancel(_ operation: String, _ controls: [Control]) async throws {
+  private func cancel(_ operation: String, _ reached: CommonOptions.Reached) async throws {
     var report = StepReport("cancel", isDryRun: false)
     var words: [String] = []
     var unknown: QueueError?
-    for control in controls {
+    for control in reached.controls {
       do {
         words.append(try await control.cancel("operation:\(operation)"))
         report.noteOperation(words[words.count - 1])
@@ -68,7 +68,8 @@ struct CancelCommand: AsyncParsableCommand {
         unknown = error
       }
     }
-    if words.isEmpty, let unknown { throw unknown }
+    if words.isEmpty, let unknown { throw reached.failure ?? unknown }
     try common.answer("operation:\(operation): \(words.joined(separator: "; "))", report)
+    if let failure = reached.failure { throw ExitCode(failure.code.rawValue) }
   }
 }

@@ -97,7 +97,7 @@ extension Configuration {
     reader.report(
       between: [["prefixes"], ["prefix"], ["redis", "url"]],
       "prefix (\(prefix)) must be in braces on a Redis Cluster, which redis.url names: write "
-        + (prefixes.names.count == 1 ? "prefix = " : "")
+        + (reader.contains(["prefixes"]) ? "" : "prefix = ")
         + "\"{\(prefix)}\", or its keys would be on several nodes and no function could use them")
   }
 

@@ -49,7 +49,7 @@ struct DoctorCommand: AsyncParsableCommand {
     let info = try await control.info()
     var redis = Control.redisArea(info)
     let server = info["run_id"] ?? ""
-    if let other = servers[server] {
+    if !server.isEmpty, let other = servers[server] {
       redis.notes.append("the same Redis as that of \(other): two prefixes share what one can do")
     }
     servers[server] = servers[server] ?? control.keys.prefix

@@ -23,24 +23,53 @@ extension CommonOptions {
     return Control(try await client.connect(), prefix: prefix)
   }
 
-  /// Connects once to each.
-  func connect(_ configuration: Configuration) async throws -> [Control] {
+  /// The prefixes that can be reached, and why others cannot.
+  struct Reached {
     var controls: [Control] = []
-    for prefix in names(configuration) {
-      controls.append(try await connect(configuration, to: prefix))
+    /// Of the last one; nil when all are there.
+    var failure: CommandError?
+
+    /// Whom a name means: the first that knows it, and has not rejected an entry of that name, or only done that.
+    /// - Parameter rank: 0 unknown, 1 rejected, 2 known.
+    func first(_ rank: (Control) async throws -> Int) async throws -> Control? {
+      guard controls.count > 1 else { return controls[0] }
+      var best: (control: Control, rank: Int)?
+      for control in controls where best?.rank != 2 {
+        let rank = try await rank(control)
+        if rank > best?.rank ?? 0 { best = (control, rank) }
+      }
+      return best?.control
     }
-    return controls
   }
 
-  /// Connects for what has a meaning under one prefix only.
-  func connectToOne(_ configuration: Configuration) async throws -> Control {
+  /// Connects once to each. Of several, one that is away is told of, and keeps nobody from the others.
+  /// - Throws: `RedisError` when none can be reached.
+  func connect(_ configuration: Configuration) async throws -> Reached {
+    var reached = Reached()
+    let names = names(configuration)
+    for (at, prefix) in names.enumerated() {
+      do {
+        reached.controls.append(try await connect(configuration, to: prefix))
+      } catch let error as RedisError
+        where names.count > 1 && !(at == names.count - 1 && reached.controls.isEmpty)
+      {
+        let failure = CommandError(error)!
+        Terminal.complain("batchd: \(prefix): \(failure.message)")
+        reached.failure = CommandError(failure.code, "\(prefix): \(failure.message)")
+      }
+    }
+    return reached
+  }
+
+  /// The prefix, for what has a meaning under one only.
+  func onlyName(_ configuration: Configuration) throws -> String {
     let names = names(configuration)
     guard names.count == 1 else {
       throw ValidationError(
         "the configuration has several prefixes; say which is meant: --prefix '\(names.joined(separator: "' or '"))'"
       )
     }
-    return try await connect(configuration, to: names[0])
+    return names[0]
   }
 
   /// What a command found under one prefix: in words, and for programs.

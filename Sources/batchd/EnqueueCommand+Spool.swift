@@ -18,7 +18,8 @@ extension EnqueueCommand {
       _ = try await Admission.check(named, &routes, strict: !raw)
       var delivery = SpoolDelivery(spool, configuration.limits)
       defer { delivery.tell() }
-      try await delivery.run(&routes) { routes in
+      let prefixes = try routes.grouped(named, envelope: \.envelope).map(\.prefix)
+      try await delivery.run(&routes, before: prefixes) { routes in
         isSent = true
         try await routes.push(named)
       }
@@ -51,7 +52,12 @@ extension EnqueueCommand {
     }
     let paths: [String]
     do {
-      paths = try await spool.locked { try spool.keep(envelopes.map(\.bytes)) }
+      // One that is away shall hold up no batches of the others.
+      let groups = try common.routes(common.configuration()).grouped(
+        envelopes, envelope: \.envelope)
+      paths = try await spool.locked {
+        try groups.flatMap { try spool.keep($0.elements.map(\.bytes)) }
+      }
     } catch let failure as CommandError {
       throw CommandError(
         failure.code, "\(reason); and \(failure.message); \(outcome)")

@@ -61,6 +61,9 @@ struct EnqueueCommand: AsyncParsableCommand {
 
   func run() async throws {
     let configuration = try common.configuration()
+    if spool != nil, common.prefix != nil, configuration.prefixes.names.count > 1 {
+      throw ValidationError("--spool delivers what is for any prefix: leave --prefix out")
+    }
     if let spool, !raw, batch.isEmpty {
       return try await deliver(Spool(spool), configuration)
     }
@@ -77,12 +80,14 @@ struct EnqueueCommand: AsyncParsableCommand {
     let again = try common.repeated(configuration)
     try await report(envelopes.map(\.envelope), routes.controls.map(\.control), again: again)
     guard wait else { return }
-    try await WatchCommand.watch(since: before, common: common, configuration) {
-      var operations: Set<String> = []
+    try await WatchCommand.watch(
+      since: before, common: common, configuration, waitsForNames: true
+    ) {
+      var operations: [(String, [String])] = []
       for (control, admission) in admissions {
-        operations.formUnion(try await admission.settled(control))
+        operations.append((control.keys.prefix, try await admission.settled(control)))
       }
-      return operations.sorted()
+      return operations
     }
   }
 

@@ -35,26 +35,35 @@ struct ExplainCommand: AsyncParsableCommand {
 
   func run() async throws {
     let configuration = try common.configuration()
-    let controls = try await common.connect(configuration)
+    let reached = try await common.connect(configuration)
     let again = try common.repeated(configuration)
     let config = common.config.map { " --config \($0)" } ?? ""
     let isOperation = name.hasPrefix(Self.operationMark)
     let name = isOperation ? String(name.dropFirst(Self.operationMark.count)) : name
-    var found = try await controls[0].explain(name) { configuration.gates(of: $0) }
-    for control in controls.dropFirst() where found.whereabouts == .unknown {
-      found = try await control.explain(name) { configuration.gates(of: $0) }
+    let knowing = try await reached.first { control in
+      switch try await control.explain(name, gates: { _ in [] }).whereabouts {
+      case .unknown: 0
+      case .rejected: 1
+      default: 2
+      }
     }
+    let found = try await (knowing ?? reached.controls[0]).explain(name) {
+      configuration.gates(of: $0)
+    }
+    let isSpread = common.names(configuration).count > 1
     let isBatch = found.batch != nil
     if isOperation || !isBatch {
       var isKnown = false
-      for one in controls {
+      for one in reached.controls {
         guard let operation = try await one.explain(operation: name) else { continue }
-        let prefix = controls.count > 1 ? one.keys.prefix : nil
-        try show(operation, .of(operation, again: again, config: config), of: prefix)
+        try show(
+          operation, .of(operation, again: again, config: config),
+          of: isSpread ? one.keys.prefix : nil)
         isKnown = true
       }
       if isKnown { return }
     }
+    if let failure = reached.failure, found.whereabouts == .unknown || isOperation { throw failure }
     if isOperation && (isBatch || found.whereabouts == .unknown) {
       throw CommandError(
         .data,
@@ -67,15 +76,17 @@ struct ExplainCommand: AsyncParsableCommand {
       words.retries = configuration.stage(of: batch)?.retry.retries
       words.maxCrashes = configuration.worker.maxCrashes
     }
-    try show(words, .of(words, again: again, config: config))
+    try show(
+      words, .of(words, again: again, config: config), of: isSpread ? knowing?.keys.prefix : nil)
     if found.whereabouts == .unknown { throw Self.unknown }
   }
 
-  private func show(_ words: ExplanationWords, _ next: NextStep) throws {
+  /// - Parameter prefix: under which it is; nil when there is one only, or nobody knows it.
+  private func show(_ words: ExplanationWords, _ next: NextStep, of prefix: String?) throws {
     guard !common.json else {
-      return print(
-        try CommonOptions.json(
-          Answer(found: words.found, place: words.place, advice: words.advice, next: next)))
+      return try say(
+        Answer(found: words.found, place: words.place, advice: words.advice, next: next),
+        of: prefix)
     }
     let found = words.found
     var head = StyledLine(found.id, .bold)
@@ -86,7 +97,8 @@ struct ExplainCommand: AsyncParsableCommand {
       let account = batch.account.map { "  account \($0)" } ?? ""
       let operation = batch.operation == batch.id ? "" : "  operation \(batch.operation ?? "")"
       let run = batch.run > 1 ? "  run \(batch.run)" : ""
-      head += StyledLine("  \(batch.pipeline ?? "")\(account)\(operation)\(run)", .dim)
+      let place = prefix.map { "  under \($0)" } ?? ""
+      head += StyledLine("  \(batch.pipeline ?? "")\(account)\(operation)\(run)\(place)", .dim)
     }
     draw(head, words.page, next, found.takenAt)
   }
@@ -97,11 +109,7 @@ struct ExplainCommand: AsyncParsableCommand {
   ) throws {
     let words = OperationWords(found: found)
     guard !common.json else {
-      let answer = Answer(found: found, place: nil, advice: nil, next: next)
-      return print(
-        try prefix.map {
-          try CommonOptions.json(CommonOptions.OfPrefix(prefix: $0, value: answer))
-        } ?? CommonOptions.json(answer))
+      return try say(Answer(found: found, place: nil, advice: nil, next: next), of: prefix)
     }
     let status = found.progress.status
     let head =
@@ -109,6 +117,13 @@ struct ExplainCommand: AsyncParsableCommand {
       + StyledLine("  operation\(prefix.map { " under \($0)" } ?? "")  ", .dim)
       + StyledLine(status.replacing("_", with: " "), WatchRendering.color(status))
     draw(head, words.page, next, found.takenAt)
+  }
+
+  private func say(_ answer: some Encodable, of prefix: String?) throws {
+    print(
+      try prefix.map {
+        try CommonOptions.json(CommonOptions.OfPrefix(prefix: $0, value: answer))
+      } ?? CommonOptions.json(answer))
   }
 
   private func draw(_ head: StyledLine, _ page: FactPage, _ next: NextStep, _ now: Int) {

@@ -41,12 +41,14 @@ struct MetricsCommand: AsyncParsableCommand {
     let configuration = try common.configuration()
     let names = common.names(configuration)
     var found: [(prefix: String, families: [MetricFamily])] = []
-    var failure: RedisError?
+    var failure: (any Error)?
     for prefix in names {
       do {
         let control = try await common.connect(configuration, to: prefix)
         found.append((prefix, try await control.metrics()))
-      } catch let error as RedisError where error.code != .configuration {
+      } catch {
+        let isRedis = (error as? RedisError).map { $0.code != .configuration }
+        guard isRedis ?? (names.count > 1) else { throw error }
         found.append((prefix, Control.metricsWithoutRedis()))
         failure = error
       }

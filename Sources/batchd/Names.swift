@@ -47,11 +47,17 @@ enum Names {
       guard let common = try? common(of: words), var configuration = try? common.configuration()
       else { return [] }
       configuration.redis.callTimeoutMilliseconds = milliseconds
-      var found: [String] = []
-      for prefix in common.names(configuration) {
-        let control = try? await common.connect(
-          configuration, to: prefix, connectMilliseconds: milliseconds)
-        if let control { found += (try? await names(control)) ?? [] }
+      let found = await withTaskGroup(of: [String].self) { group in
+        for prefix in common.names(configuration) {
+          group.addTask { [configuration] in
+            let control = try? await common.connect(
+              configuration, to: prefix, connectMilliseconds: milliseconds)
+            guard let control else { return [] }
+            return (try? await names(control)) ?? []
+          }
+        }
+        return await group.reduce(into: []) { all, some in all += some.filter { !all.contains($0) }
+        }
       }
       // bash takes a colon for the end of a word.
       guard at > 1, at < words.count, words[at - 1] == ":" else { return found }

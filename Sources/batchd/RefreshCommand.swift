@@ -89,23 +89,18 @@ struct RefreshCommand: AsyncParsableCommand {
     let before = try await WatchCommand.now(controls.map(\.control))
     let operation = try await operation(controls[0].control)
     var all = Started(accounts: [])
-    var parts: [(control: Control, operations: [String])] = []
+    var parts: [(prefix: String, names: [String])] = []
     for (prefix, control) in controls {
       let started = try await start(homes[prefix] ?? [], of: accounts, operation, control)
-      parts.append((control, started.operations))
+      parts.append((prefix, started.operations))
       all.merge(started)
     }
     let again = try common.repeated(configuration)
     try await report(all, controls.map(\.control), again: again)
     guard wait else { return }
-    try await WatchCommand.watch(since: before, common: common, configuration) { [parts, all] in
-      for (control, operations) in parts {
-        while try await control.progress(of: operations).contains(where: { $0 == nil }) {
-          try await Task.sleep(for: .milliseconds(100))
-        }
-      }
-      return all.operations
-    }
+    try await WatchCommand.watch(
+      since: before, common: common, configuration, waitsForNames: true
+    ) { [parts] in parts }
   }
 
   /// - Throws: `CommandError` for what the configuration does not have.

@@ -50,7 +50,7 @@ struct RejectedCommand: AsyncParsableCommand {
     _ act: (Control, String) async throws -> CommonOptions.Found
   ) async throws {
     let configuration = try common.configuration()
-    let meant = which == "all" ? nil : [try await common.connectToOne(configuration).keys.prefix]
+    let meant = which == "all" ? nil : [try common.onlyName(configuration)]
     try await common.answer(configuration, for: meant) { control in
       try await act(control, try await place(which, control))
     }
@@ -112,8 +112,10 @@ struct RejectedCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+      let configuration = try common.configuration()
+      let prefix = try common.onlyName(configuration)
       let entry = try await RejectedCommand.entry(
-        which, common.connectToOne(try common.configuration()))
+        which, common.connect(configuration, to: prefix))
       guard !common.json else { return try common.answer("", entry) }
       let kept = entry.isWhole ? "" : " (only the beginning was kept)"
       Terminal.complain("\(entry.at), \(entry.bytes) bytes\(kept): \(entry.reason)")
@@ -159,7 +161,8 @@ struct RejectedCommand: AsyncParsableCommand {
     /// Pushes first and drops then: a crash between the two leaves the old entry, which is harmless.
     private func reenter(as file: String) async throws {
       let configuration = try common.configuration()
-      let control = try await common.connectToOne(configuration)
+      let prefix = try common.onlyName(configuration)
+      let control = try await common.connect(configuration, to: prefix)
       let entry = try await RejectedCommand.entry(which, control)
       let bytes = try TextInput.bytes(of: file)
       let most = configuration.limits.envelopeBytes

@@ -70,6 +70,6 @@ struct RetryCommand: AsyncParsableCommand {
       "retry", statuses: Self.statuses, try selection.choice(of: what, statuses: status),
       selection, json: common.json
     ) { try await $0.retry($1, from: from) }
-    try await step.run(try await common.connect(try common.configuration()))
+    try await step.run(try await common.connect(common.configuration()))
   }
 }

@@ -58,9 +58,14 @@ struct Routes {
     return groups
   }
 
-  /// Pushes batches, those of each prefix in their order.
+  /// Pushes batches, those of each prefix in their order; none while one of the prefixes is away, for who would push all
+  /// again would do so with those that went through, too.
   mutating func push(_ batches: [EnqueueCommand.Checked]) async throws {
-    for (prefix, batches) in try grouped(batches, envelope: \.envelope) {
+    let groups = try grouped(batches, envelope: \.envelope)
+    if groups.count > 1 {
+      for (prefix, _) in groups { _ = try await control(of: prefix).time() }
+    }
+    for (prefix, batches) in groups {
       try await control(of: prefix).push(batches.map(\.bytes))
     }
   }

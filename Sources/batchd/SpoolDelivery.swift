@@ -28,6 +28,8 @@ struct SpoolDelivery: Sendable {
   static let longestPause = Duration.seconds(10)
 
   private(set) var report = Report()
+  /// The prefixes that did not take what came first for them, and why: what follows must wait behind it.
+  private var away: [String: RedisError] = [:]
   private let spool: Spool
   private let limits: Limits
 
@@ -47,29 +49,35 @@ struct SpoolDelivery: Sendable {
   }
 
   /// Delivers all there is; then `last`, while nobody can come between.
-  /// - Throws: `RedisError`; what was not delivered stays.
+  /// - Parameter prefixes: those that `last` needs.
+  /// - Throws: `RedisError`; what was not delivered stays. That some prefixes are away keeps nobody from the others.
   mutating func run(
-    _ routes: inout Routes, last: (inout Routes) async throws -> Void
+    _ routes: inout Routes, before prefixes: [String] = [],
+    last: (inout Routes) async throws -> Void
   ) async throws {
     let line = ProgressLine()
     defer { line.end() }
+    var kept: Set<String> = []
     var isEmpty = false
     while !isEmpty {
       try Task.checkCancellation()
       isEmpty = try await spool.locked {
-        let files = try spool.files()
+        let files = try spool.files().filter { !kept.contains($0) }
         for path in files.prefix(Self.step) {
-          try await deliver(path, &routes)
+          if try await !deliver(path, &routes) { kept.insert(path) }
           line.show("\(Wording.count(report.delivered)) batches delivered")
         }
         guard files.count <= Self.step else { return false }
+        if let error = prefixes.compactMap({ away[$0] }).first { throw error }
         try await last(&routes)
         return true
       }
     }
+    if prefixes.isEmpty, let error = away.values.first { throw error }
   }
 
-  private mutating func deliver(_ path: String, _ routes: inout Routes) async throws {
+  /// - Returns: whether the file is done with.
+  private mutating func deliver(_ path: String, _ routes: inout Routes) async throws -> Bool {
     let envelopes: [EnqueueCommand.Checked]
     do throws(CommandError) {
       envelopes = try read(path)
@@ -78,9 +86,17 @@ struct SpoolDelivery: Sendable {
       guard error.code == .data else { throw error }
       try spool.setAside(path)
       report.bad.append(Bad(file: path + Spool.badEnding, reason: error.message))
-      return
+      return true
     }
-    try await routes.push(envelopes)
+    let prefixes = try routes.grouped(envelopes, envelope: \.envelope).map(\.prefix)
+    let reason = prefixes.compactMap { away[$0] }.first
+    do {
+      if let reason { throw reason }
+      try await routes.push(envelopes)
+    } catch let error as RedisError where routes.prefixes.names.count > 1 && Self.isAway(error) {
+      for prefix in prefixes { away[prefix] = error }
+      return false
+    }
     report.delivered += envelopes.count
     // A crash before this delivers them twice: by their ids the second time is ignored.
     guard unlink(path) == 0 || errno == ENOENT else {
@@ -88,6 +104,7 @@ struct SpoolDelivery: Sendable {
         .unavailable,
         "\(path) was delivered and cannot be removed: \(String(cString: strerror(errno)))")
     }
+    return true
   }
 
   private func read(_ path: String) throws(CommandError) -> [EnqueueCommand.Checked] {

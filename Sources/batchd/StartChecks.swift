@@ -13,26 +13,24 @@ struct StartChecks: Service {
     findings += configuration.store.lowSpace(
       DiskSpace.free(at: DiskSpace.folder(of: configuration.store.path)))
     warn(findings)
-    try? await cancelWhenGracefulShutdown {
-      // The start itself goes first.
-      var pause = Duration.seconds(1)
-      while true {
-        try await Task.sleep(for: pause)
-        // Without Redis the worker waits, and says so.
-        if let findings = try? await askRedis() { return warn(findings) }
-        pause = .seconds(5)
+    await cancelWhenGracefulShutdown {
+      await withDiscardingTaskGroup { group in
+        for prefix in configuration.prefixes.names {
+          group.addTask { try? await check(prefix) }
+        }
       }
     }
   }
 
-  private func askRedis() async throws -> [Finding] {
-    var findings: [Finding] = []
-    for prefix in configuration.prefixes.names {
-      for finding in try await askRedis(of: prefix) where !findings.contains(finding) {
-        findings.append(finding)
-      }
+  private func check(_ prefix: String) async throws {
+    // The start itself goes first.
+    var pause = Duration.seconds(1)
+    while true {
+      try await Task.sleep(for: pause)
+      // Without Redis the worker waits, and says so.
+      if let findings = try? await askRedis(of: prefix) { return warn(findings, of: prefix) }
+      pause = .seconds(5)
     }
-    return findings
   }
 
   private func askRedis(of prefix: String) async throws -> [Finding] {
@@ -51,7 +49,11 @@ struct StartChecks: Service {
       + [loading].compactMap { $0 }
   }
 
-  private func warn(_ findings: [Finding]) {
+  private func warn(_ findings: [Finding], of prefix: String? = nil) {
+    var logger = logger
+    if let prefix, configuration.prefixes.names.count > 1 {
+      logger[metadataKey: "prefix"] = "\(prefix)"
+    }
     for finding in findings {
       logger.warning(
         "\(finding.key) \(finding.problem)", metadata: ["remedy": "\(finding.remedy)"])

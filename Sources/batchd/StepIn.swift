@@ -30,11 +30,11 @@ struct StepIn: Sendable {
 
   /// - Throws: `ExitCode` 1 when some were refused, 65 when nothing fits or all were refused, 128 and the signal's number
   ///   after one.
-  func run(_ controls: [Control]) async throws {
+  func run(_ reached: CommonOptions.Reached) async throws {
     let status = try await Interrupt.orFinished {
       var report = StepReport(verb, isDryRun: isDryRun)
       var chosen: [(control: Control, ids: [String])] = []
-      for (control, names) in try await named(in: controls) {
+      for (control, names) in try await named(in: reached) {
         chosen.append((control, try await self.chosen(names, control, &report)))
       }
       var failure: (any Error)?
@@ -48,6 +48,10 @@ struct StepIn: Sendable {
         Terminal.complain(
           "of up to \(Self.step) more nobody knows; the same command again goes on")
         throw failure
+      }
+      // What is nowhere here, or more of it, may be there.
+      if let failure = reached.failure, !isNamed || report.refusedCount > 0 {
+        return failure.code.rawValue
       }
       return try Self.status(of: report)
     }
@@ -73,21 +77,24 @@ struct StepIn: Sendable {
     return filter
   }
 
-  /// Whom to ask, and which of the batches that were named: each under the prefix that knows it, or the first.
-  private func named(in controls: [Control]) async throws -> [(Control, [String])] {
-    guard case .batches(let ids) = choice, controls.count > 1 else {
-      if case .batches(let ids) = choice { return [(controls[0], ids)] }
-      return controls.map { ($0, []) }
+  /// Whom to ask, and which of the batches that were named: each under the prefix that it means, or the first.
+  private func named(
+    in reached: CommonOptions.Reached
+  ) async throws -> [(control: Control, ids: [String])] {
+    var all = reached.controls.map { (control: $0, ids: [String]()) }
+    guard case .batches(let ids) = choice else { return all }
+    guard all.count > 1 else { return [(all[0].control, ids)] }
+    for id in ids {
+      let meant = try await reached.first { control in
+        switch try await control.batches([id])[0]?.status {
+        case nil: 0
+        case "rejected": 1
+        default: 2
+        }
+      }
+      all[all.firstIndex { $0.control.keys == meant?.keys } ?? 0].ids.append(id)
     }
-    var rest = ids
-    var found: [(Control, [String])] = []
-    for control in controls.reversed() {
-      let known = Set(zip(rest, try await control.batches(rest)).filter { $1 != nil }.map(\.0))
-      let isLast = found.count == controls.count - 1
-      found.append((control, rest.filter { isLast || known.contains($0) }))
-      rest.removeAll { known.contains($0) }
-    }
-    return found.reversed().filter { !$0.1.isEmpty }
+    return all.filter { !$0.ids.isEmpty }
   }
 
   /// The batches, each once, those admitted first before the others.
@@ -188,5 +195,6 @@ struct StepIn: Sendable {
     }
   }
 
+  private var isNamed: Bool { if case .batches = choice { true } else { false } }
   private var isFilter: Bool { if case .filter = choice { true } else { false } }
 }

@@ -225,6 +225,11 @@ extension Trouble {
       "a release that is being rolled out, or two configurations: new batches go through the stages of the worker that started last",
       do: "restart the others with the same `[pipelines.P]`"),
     Trouble(
+      .worker, "give all the same list in the same order",
+      "its `prefixes` are not those of the living workers",
+      do: "correct the file; to change the list, let the queue run empty and stop all workers first"
+    ),
+    Trouble(
       .worker, "may not do all that workers need", "rights are missing in Redis",
       do: "`ACL SETUSER` as `batchd doctor` says, or the rights of `deploy/redis.acl`"),
     Trouble(

@@ -26,27 +26,31 @@ struct WatchCommand: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
-    let operations = operations
-    try await Self.watch(common: common, try common.configuration()) { operations }
+    let configuration = try common.configuration()
+    let names = common.names(configuration)
+    try await Self.watch(common: common, configuration) { [operations] in
+      names.map { ($0, operations) }
+    }
   }
 
   /// Watches until all have ended.
   /// - Parameters:
-  ///   - operations: waits, where need be, until there is something to watch. In the same breath as the watch: whoever asks
-  ///     for signals a second time in a process is given none.
+  ///   - waitsForNames: whether all names will be known under their prefix.
+  ///   - operations: for each prefix that is to be watched. Waits, where need be, until there is something to watch; in the
+  ///     same breath as the watch: whoever asks for signals a second time in a process is given none.
   ///   - since: the state change after which errors are told, by prefix; now where there is none.
   /// - Throws: `ExitCode` 1 when one ended otherwise than completed.
   static func watch(
     since: [String: String] = [:], common: CommonOptions, _ configuration: Configuration,
-    _ operations: @escaping @Sendable () async throws -> [String]
+    waitsForNames: Bool = false,
+    _ operations: @escaping @Sendable () async throws -> [(prefix: String, names: [String])]
   ) async throws {
     let isCompleted = try await Interrupt.orFinished {
-      let names = try await operations()
-      let prefixes = common.names(configuration)
-      var watchers = prefixes.map { prefix in
+      let parts = try await operations()
+      var watchers = parts.map { prefix, names in
         Watcher(
-          names, of: prefixes.count > 1 ? prefix : nil, since: since[prefix],
-          gates: configuration.gates
+          names, of: parts.count > 1 ? prefix : nil, waitsForNames: waitsForNames,
+          since: since[prefix], gates: configuration.gates
         ) { try await common.connect(configuration, to: prefix) }
       }
       return try await show(&watchers, common.json ? .json : Terminal().isLive ? .live : .plain)

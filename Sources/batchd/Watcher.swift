@@ -53,8 +53,9 @@ struct Watcher {
   private var control: Control?
   /// Empty for all that are unfinished.
   private var names: [String]
-  /// Those of the names that this prefix knows nothing of.
+  /// Those of the names that this prefix knows nothing of, so far.
   private var unknown: [String] = []
+  private let waitsForNames: Bool
   private let isForAll: Bool
   private var lastChange: String?
   private var last = Update()
@@ -63,17 +64,20 @@ struct Watcher {
 
   /// - Parameters:
   ///   - prefix: one of several, of which each need not know all names; nil when there is one.
+  ///   - waitsForNames: whether it is not over before all names are known.
   ///   - since: the state change after which to begin; nil is now.
   ///   - gates: the names of the gates that an account's batches of a pipeline ask.
   ///   - connect: opens a new connection, once.
   init(
-    _ names: [String], of prefix: String? = nil, since: String? = nil,
+    _ names: [String], of prefix: String? = nil, waitsForNames: Bool = false,
+    since: String? = nil,
     gates: @escaping (_ pipeline: String, _ account: String) -> [String] = { _, _ in [] },
     connect: @escaping () async throws -> Control
   ) {
     var seen: Set<String> = []
     self.names = names.filter { seen.insert($0).inserted }
     self.prefix = prefix
+    self.waitsForNames = waitsForNames
     isForAll = names.isEmpty
     lastChange = since
     self.gates = gates
@@ -96,9 +100,13 @@ struct Watcher {
       }
       last = try await look(control!)
       nextLook = .now + min((.now - began) * Self.restFactor, Self.longestRest)
-    } catch let error as RedisError where hasBegun && (error.isPassing || error.code == .closed) {
+    } catch let error as RedisError
+      where (hasBegun || prefix != nil) && (error.isPassing || error.code == .closed)
+    {
       control = nil
       last.problem = error.message
+      // The others need not wait for the time that a connection may take.
+      if prefix != nil { nextLook = .now + Self.longestRest }
     }
     return last
   }
@@ -110,6 +118,10 @@ struct Watcher {
       forgetEnded(&update)
       let unfinished = try await control.unfinished(limit: Bound.operations).map(\.operation)
       names += unfinished.filter { !names.contains($0) }
+    }
+    if !unknown.isEmpty {
+      let found = try await resolved(unknown, control)
+      names += found.filter { !names.contains($0) }
     }
     update.conditions = try await control.conditions()
     for (at, progress) in try await control.progress(of: names).enumerated() {
@@ -125,7 +137,8 @@ struct Watcher {
     }
     update.details = try await details(update, control)
     try await addChanges(to: &update, control)
-    update.isFinished = update.operations.allSatisfy(\.isFinished)
+    update.isFinished =
+      update.operations.allSatisfy(\.isFinished) && !(waitsForNames && !unknown.isEmpty)
     return update
   }
 
@@ -195,7 +208,7 @@ struct Watcher {
     return true
   }
 
-  private static func unknown(_ name: String) -> CommandError {
+  private static func nobodyKnows(_ name: String) -> CommandError {
     CommandError(
       .data,
       "nothing is known of \"\(name)\": no operation and no batch has that name. Just enqueued? A worker must admit it first: batchd status shows who runs"
@@ -207,14 +220,14 @@ struct Watcher {
     _ names: [String], _ control: Control
   ) async throws -> [String] {
     var operations: [String] = []
+    unknown = []
     let progress = try await control.progress(of: names)
     for (name, batch) in zip(names, try await control.batches(names)).enumerated().map(\.element) {
       let isOperation = progress.contains { $0?.operation == name }
-      if !isOperation, let batch, batch.status == "rejected" {
-        throw CommandError(rejected: batch)
-      }
-      guard let operation = isOperation ? name : batch?.operation else {
-        guard prefix != nil else { throw Self.unknown(name) }
+      let isRejected = !isOperation && batch?.status == "rejected"
+      if isRejected, prefix == nil, let batch { throw CommandError(rejected: batch) }
+      guard let operation = isOperation ? name : isRejected ? nil : batch?.operation else {
+        guard prefix != nil || waitsForNames else { throw Self.nobodyKnows(name) }
         unknown.append(name)
         continue
       }
@@ -230,24 +243,30 @@ struct Watcher {
     guard watchers.count > 1 else { return try await watchers[0].next() }
     var all = Update()
     all.isFinished = true
+    var workers: Int?
     for at in watchers.indices {
       let update = try await watchers[at].next()
       let prefix = watchers[at].prefix ?? ""
       all.operations += update.operations.map { $0.part(of: prefix) }
       for (operation, detail) in update.details { all.details["\(operation) \(prefix)"] = detail }
-      let paused = all.conditions.paused + update.conditions.paused
-      all.conditions = update.conditions
-      all.conditions.paused = Set(paused).sorted()
       all.changes += update.changes
       all.hasSkipped = all.hasSkipped || update.hasSkipped
       all.hasUncompleted = all.hasUncompleted || update.hasUncompleted
-      if let problem = update.problem { all.problem = "\(prefix): \(problem)" }
       all.isFinished = all.isFinished && update.isFinished
+      if let problem = update.problem { all.problem = "\(prefix): \(problem)" }
+      guard watchers[at].hasBegun else { continue }
+      let seen = update.conditions
+      workers = min(workers ?? seen.workers, seen.workers)
+      all.conditions.takenAt = max(all.conditions.takenAt, seen.takenAt)
+      all.conditions.paused = Set(all.conditions.paused + seen.paused).sorted()
     }
-    let unknown = watchers.dropFirst().reduce(Set(watchers[0].unknown)) {
-      $0.intersection($1.unknown)
+    all.conditions.workers = workers ?? 0
+    guard watchers.contains(where: \.hasBegun) else {
+      throw CommandError(.unavailable, all.problem ?? "no Redis")
     }
-    if let name = unknown.min() { throw Self.unknown(name) }
+    let names = watchers.map { $0.hasBegun ? Set($0.unknown) : [] }
+    let unknown = names.dropFirst().reduce(names[0]) { $0.intersection($1) }
+    if let name = unknown.min(), !watchers[0].waitsForNames { throw Self.nobodyKnows(name) }
     return all
   }
 }

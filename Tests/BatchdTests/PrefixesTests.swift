@@ -164,4 +164,41 @@ import Testing
       #expect(gates.split(separator: "\n").count == 1)
     }
   }
+
+  /// What was pushed under the wrong prefix, rejected there and pushed again is found where it runs.
+  @Test func aStrayThatWasRejectedHidesNobody() async throws {
+    try await Self.with { harness, file in
+      let entry = #"{"id":"b","account":"cobra"}"#
+      _ = try await harness.redis.cli("LPUSH", "one:enqueue", entry)
+      await eventually {
+        try await harness.redis.cli("HGET", "one:batch:b", "status") == "rejected"
+      }
+      let stray = try await harness.run("explain", "--config", file, "b", "--json")
+      #expect(try Self.json(stray.lines[0])["prefix"] == .string("one"))
+      _ = try await harness.redis.cli("LPUSH", "two:enqueue", entry)
+      await eventually {
+        try await harness.redis.cli("HGET", "two:batch:b", "status") == "completed"
+      }
+      let explained = try await harness.run("explain", "--config", file, "b")
+      #expect(explained.output.contains("under two"), "\(explained.output)")
+      let watched = try await harness.run("watch", "--config", file, "b")
+      #expect(watched.status == 0, "\(watched.output)\(watched.complaint)")
+      let retried = try await harness.run("retry", "--config", file, "b")
+      #expect(retried.complaint.contains("nothing left to do"), "\(retried.complaint)")
+    }
+  }
+
+  @Test func aSizeOverSeveralPrefixesIsRefused() async throws {
+    try await Self.with { harness, file in
+      let sent = try await harness.run(
+        "enqueue", "--config", file, "--raw",
+        input: """
+          {"id":"r1","operation":"raw","account":"acme","size":2}
+          {"id":"r2","operation":"raw","account":"delta","size":2}
+          """)
+      #expect(sent.status == 65)
+      #expect(sent.complaint.contains("goes to the prefixes one and two"), "\(sent.complaint)")
+      #expect(try await harness.redis.cli("EXISTS", "one:batch:r1") == "0")
+    }
+  }
 }

@@ -55,6 +55,81 @@ extension ProcessTests {
       #expect(runs.allSatisfy { $0.status == "completed" && $0.retryCount == 0 })
     }
 
+    /// The lease is of a Redis that is there: no deadline of its would end the wait for a gate whose Redis is away.
+    @Test func aGateWhoseRedisIsAwayCostsNoAttempt() async throws {
+      let cluster = try await TestCluster(
+        arguments: ["--appendonly", "yes", "--cluster-require-full-coverage", "no", "--user"]
+          + Self.user())
+      let prefixes = Prefixes(try await Self.prefixes(of: cluster))
+      let folder = try TestFolder()
+      let gate = try #require(
+        (0..<100).map { "g\($0)" }.first { prefixes.home(ofGate: $0) == prefixes.names[1] })
+      try Self.configuration(
+        prefixes, cluster, folder,
+        more: "gate = \"\(gate)\"\ntimeout_ms = 8000\n[gates.\(gate)]\ninterval_ms = 10")
+      let worker = try Self.batchd(["work"], folder, "worker")
+      let home = prefixes.names[0]
+      let owner = try #require(await cluster.owner(of: home))
+      let account = try #require(Self.accounts.first { prefixes.home(of: $0) == home })
+      await eventually(within: .seconds(20), "it has registered everywhere") {
+        for name in prefixes.names {
+          guard let owner = await cluster.owner(of: name),
+            try await cluster.nodes[owner].cli("ZCARD", "\(name):workers") == "1"
+          else { return false }
+        }
+        return true
+      }
+      let away = try #require(await cluster.owner(of: prefixes.names[1]))
+      let gone = [away] + (try await cluster.replicas(of: away))
+      for number in gone { cluster.nodes[number].kill() }
+      let sent = try Self.batchd(["enqueue", "--id", "b", "--account", account], folder, "enqueue")
+      #expect(await sent.exitStatus(within: .seconds(20)) == 0, "\(sent.output)")
+      await eventually(within: .seconds(30), "it waits and says for what") {
+        try await cluster.nodes[owner].cli("HGET", "\(home):batch:b", "error")
+          .contains("waits for the Redis of the prefix \(prefixes.names[1])")
+      }
+      try await Self.expectTheOthersAreServed(prefixes, folder)
+      for number in gone { try await cluster.nodes[number].start() }
+      await eventually(within: .seconds(60), "it has ended") {
+        try await cluster.nodes[owner].cli("HGET", "\(home):batch:b", "status") == "completed"
+      }
+      let count = try await cluster.nodes[owner].cli("HGET", "\(home):batch:b", "retry_count")
+      #expect(count == "0")
+      worker.send(SIGTERM)
+      #expect(await worker.exitStatus(within: .seconds(20)) == 0, "\(worker.output)")
+    }
+
+    /// The second prefix is away.
+    private static func expectTheOthersAreServed(
+      _ prefixes: Prefixes, _ folder: TestFolder
+    ) async throws {
+      func run(_ words: String...) async throws -> (status: Int32?, output: String) {
+        let command = try batchd(words, folder, "command")
+        return (await command.exitStatus(within: .seconds(20)), command.output)
+      }
+      let spool = "\(folder.path)/spool"
+      try FileManager.default.createDirectory(atPath: spool, withIntermediateDirectories: false)
+      for (number, name) in prefixes.names.enumerated() {
+        let account = try #require(accounts.last { prefixes.home(of: $0) == name })
+        let sent = try await run(
+          "enqueue", "--spool", spool, "--id", "s\(number)", "--account", account)
+        #expect(sent.status == 0 && sent.output.contains("kept in") == (number == 1), "\(sent)")
+      }
+      let explained = try await run("explain", "b")
+      #expect(explained.status == 0 && explained.output.contains("under \(prefixes.names[0])"))
+      let status = try await run("status")
+      #expect(status.status == 69, "\(status)")
+      #expect(
+        status.output.contains("\(prefixes.names[0])  ")
+          && status.output.contains("\(prefixes.names[2])  "))
+      #expect(status.output.contains("batchd: \(prefixes.names[1]): "), "\(status)")
+      #expect(try await run("explain", "nobody").status == 69)
+      #expect(try await run("cancel", "nobody").status == 69)
+      let metrics = try await run("metrics")
+      #expect(metrics.output.contains(#"batchd_up{prefix="\#(prefixes.names[1])"} 0"#))
+      #expect(metrics.output.contains(#"batchd_up{prefix="\#(prefixes.names[2])"} 1"#))
+    }
+
     private struct Run: Decodable {
       let batch: String
       let status: String
@@ -85,7 +160,7 @@ extension ProcessTests {
     }
 
     private static func configuration(
-      _ prefixes: Prefixes, _ cluster: TestCluster, _ folder: TestFolder
+      _ prefixes: Prefixes, _ cluster: TestCluster, _ folder: TestFolder, more: String = ""
     ) throws {
       try """
       prefixes = ["\(prefixes.names.joined(separator: "\", \""))"]
@@ -104,6 +179,7 @@ extension ProcessTests {
       handler = "exec"
       command = ["sleep", "0.1"]
       slots = 8
+      \(more)
       """.write(toFile: "\(folder.path)/config.toml", atomically: true, encoding: .utf8)
     }
 

@@ -6,11 +6,11 @@ enum FailpointNames {
   private static let people: Set<String> = [
     "cancel", "retry", "pause", "resume", "reenter", "drop", "doctor", "refresh",
   ]
-  /// The read of a stage's own output, which no stage of Workiz asks for. What is asked of Sentinels and of the nodes of a
+  /// What is asked of Sentinels and of the nodes of a
   /// cluster, which SentinelTests and ClusterTests have. Who else bears the name (CloneTests) and what was broken
   /// (HostileWorkerTests) is read only then.
   private static let unused: Set<String> = [
-    "HGET", "SENTINEL", "EXISTS", "CLUSTER", "ZSCORE", "XREVRANGE",
+    "SENTINEL", "EXISTS", "CLUSTER", "ZSCORE", "XREVRANGE",
   ]
   /// The blocked fetch of entries is several commands in one piece.
   private static let pieces: Set<String> = ["CLIENT+BLMOVE+LLEN+intake"]

@@ -154,8 +154,13 @@ import Testing
       let refused = await #expect(throws: StoreError.self) {
         try await store.raise(.sample(fence: 1, 1), prefix: "{b}")
       }
-      #expect(refused?.code == .unavailable, "it is not lost: it waits")
+      #expect(refused?.code == .taken, "it is not lost: it waits")
       #expect(refused?.message.contains("unfinished under the prefix {a}") == true)
+      #expect(
+        try await refusal { try await store.raise(.sample(fence: 9, 9), prefix: "{b}") } == .taken)
+      #expect(
+        try await refusal { try await store.raise(.sample(fence: 10, 1), prefix: "{b}") } == .taken,
+        "nor by a greater fence")
       try await store.record([.sample()])
       try await store.raise(.sample(fence: 1, 1), prefix: "{b}")
       #expect(

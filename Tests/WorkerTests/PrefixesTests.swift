@@ -1,5 +1,6 @@
 import Foundation
 import Pipeline
+import Queue
 import Stores
 import Synchronization
 import TestSupport
@@ -19,7 +20,7 @@ import Worker
   private static func wait(
     _ harness: WorkerHarness, _ prefix: String, _ key: String, _ status: String
   ) async {
-    await eventually("\(prefix):\(key) is \(status)") {
+    await eventually(within: .seconds(30), "\(prefix):\(key) is \(status)") {
       try await harness.redis.cli("HGET", "\(prefix):\(key)", "status") == status
     }
   }
@@ -146,5 +147,49 @@ import Worker
     }
     #expect(ran.withLock { $0 } == 0)
     try await after.stop()
+  }
+
+  /// Its accounts and gates would have another home than the living workers'.
+  @Test func aWorkerWithAnotherListDoesNotStartWhileOthersLive() async throws {
+    let harness = try await WorkerHarness()
+    let pipeline = PipelineDefinition.demo { _, _ in nil }
+    let first = try harness.worker("w1", [pipeline], prefixes: Self.prefixes)
+    for prefix in Self.prefixes {
+      await eventually { try await harness.redis.cli("ZCARD", "\(prefix):workers") == "1" }
+    }
+    let second = try harness.worker("w2", [pipeline], prefixes: Self.prefixes.reversed())
+    let refused = await #expect(throws: WorkerError.self) { try await second.ended() }
+    #expect(refused?.code == .otherPrefixes)
+    #expect(
+      refused?.message.hasPrefix("worker w1 serves the prefixes one two, this one two one:") == true
+    )
+    // The first goes on, and once it has left the list is another.
+    try await Self.enqueue(harness, "two", #"{"id":"b"}"#)
+    await Self.wait(harness, "two", "progress:b", "completed")
+    try await first.stop()
+    let third = try harness.worker("w2", [pipeline], prefixes: Self.prefixes.reversed())
+    try await Self.enqueue(harness, "two", #"{"id":"c","account":"acme"}"#)
+    await Self.wait(harness, "two", "progress:c", "completed")
+    try await third.stop()
+  }
+
+  /// What was refused under its own prefix is nobody else's fault: the rest hands its work back.
+  @Test func oneThatFailsLetsTheOthersHandTheirWorkBack() async throws {
+    let harness = try await WorkerHarness()
+    let pipeline = PipelineDefinition.demo { _, _ in
+      try await Task.sleep(for: .seconds(60))
+      return nil
+    }
+    let worker = try harness.worker("w1", [pipeline], prefixes: Self.prefixes)
+    try await Self.enqueue(harness, "one", #"{"id":"b"}"#)
+    await Self.wait(harness, "one", "batch:b", "processing")
+    // Somebody else bears its name under the other one, and is heard.
+    _ = try await harness.redis.cli("HSET", "two:worker:w1", "boot", "elsewhere/1")
+    let refused = await #expect(throws: QueueError.self) { try await worker.ended() }
+    #expect(refused?.code == .twin)
+    #expect(
+      try await harness.redis.cli("HGET", "one:batch:b", "place") == "one:queue:demo:extraction")
+    let events = try await harness.redis.cli("XRANGE", "one:events", "-", "+")
+    #expect(!events.contains("crashed"))
   }
 }

@@ -33,26 +33,26 @@ enum PrefixesWorkload {
     var keys: Keys { Keys(prefix: prefix) }
   }
 
+  /// Batches lie in `enqueue` before the worker starts; the clock starts with the first admission.
   private static func rate(primaries count: Int, _ settings: BenchSettings) async throws -> Double {
     try await BenchSite.withFolder { folder in
       let cluster = try await start(folder, appendOnly: settings.appendOnly)
       let used = Array(cluster[..<count])
-      let load = BenchSite.Load(count: settings.scaled(20_000) / count)
-      let worker = try BenchSite.worker(
-        "w1", on: "redis+cluster://127.0.0.1:\(cluster[0].port)", folder: folder,
-        ["--prefixes", used.map(\.prefix).joined(separator: ",")])
-      for primary in used { try await prepare(load, primary, worker) }
+      let load = BenchSite.Load(count: settings.scaled(30_000) / count)
+      for primary in used { try await enqueue(load, primary) }
       let pids = cluster.map(\.redis.pid)
       let throttle = Thread { hold(pids) }
       throttle.start()
+      let worker = try BenchSite.worker(
+        "w1", on: "redis+cluster://127.0.0.1:\(cluster[0].port)", folder: folder,
+        ["--prefixes", used.map(\.prefix).joined(separator: ",")])
+      try await BenchSite.until("the worker admits", worker) {
+        try await progress("total", load, used[0]) > 0
+      }
       let began = ContinuousClock.now
-      for primary in used { try await verb("batchd_resume", primary) }
       try await BenchSite.until("all batches have ended", worker) {
-        for primary in used {
-          let ended = try await primary.connection.call([
-            "HGET", .text(primary.keys.progress(load.operation)), "completed",
-          ])
-          guard ended.integer == load.count else { return false }
+        for primary in used where try await progress("completed", load, primary) < load.count {
+          return false
         }
         return true
       }
@@ -97,53 +97,48 @@ enum PrefixesWorkload {
     let joining = try BenchProcess(
       ["redis-cli", "--cluster", "create"] + primaries.map { "127.0.0.1:\($0.port)" }
         + ["--cluster-yes"], output: "\(folder)/create.log")
-    while joining.isRunning { try await Task.sleep(for: .milliseconds(20)) }
     for at in primaries.indices {
       try await BenchSite.until("the cluster serves", primaries[at].redis) {
         let state = try await primaries[at].connection.call(["CLUSTER", "INFO"])
         return state.text?.contains("cluster_state:ok") == true
+          && state.text?.contains("cluster_known_nodes:3") == true
       }
       primaries[at].prefix = try await prefix(servedBy: primaries[at].connection)
     }
+    try await joining.stop()
     return primaries
   }
 
   /// A prefix whose keys this primary has.
   private static func prefix(servedBy connection: RedisConnection) async throws -> String {
+    let nodes = try await connection.call(["CLUSTER", "NODES"]).text ?? ""
+    let own = nodes.split(separator: "\n").first { $0.contains("myself") }
+    let bounds = (own?.split(separator: " ").last ?? "").split(separator: "-").compactMap {
+      Int($0)
+    }
+    guard bounds.count == 2 else { throw BenchError("a primary without slots: \(nodes)") }
     for number in 0..<1_000 {
       let prefix = "{bench-\(number)}"
-      do {
-        _ = try await connection.call(["EXISTS", .text(prefix)])
-        return prefix
-      } catch let error as RedisError where error.serverCode == "MOVED" {}
+      let slot = try await connection.call(["CLUSTER", "KEYSLOT", .text(prefix)]).integer ?? 0
+      if (bounds[0]...bounds[1]).contains(slot) { return prefix }
     }
-    throw BenchError("a primary without a slot")
+    throw BenchError("no prefix for the slots \(bounds)")
   }
 
-  /// Everything is admitted before the clock starts.
-  private static func prepare(
-    _ load: BenchSite.Load, _ primary: Primary, _ worker: BenchProcess
-  ) async throws {
-    try await BenchSite.until("the worker is registered", worker) {
-      try await primary.connection.call(["EXISTS", .text(primary.keys.worker("w1"))]).integer == 1
-    }
-    try await verb("batchd_pause", primary)
+  private static func enqueue(_ load: BenchSite.Load, _ primary: Primary) async throws {
     for start in stride(from: 0, to: load.count, by: 500) {
       let entries = (start..<min(start + 500, load.count)).map {
         RedisArgument.text(load.envelope($0))
       }
       _ = try await primary.connection.call(["LPUSH", .text(primary.keys.enqueue)] + entries)
     }
-    try await BenchSite.until("everything is admitted", worker) {
-      try await primary.connection.call([
-        "HGET", .text(primary.keys.progress(load.operation)), "total",
-      ]).integer == load.count
-    }
   }
 
-  private static func verb(_ function: String, _ primary: Primary) async throws {
-    _ = try await primary.connection.call([
-      "FCALL", .text(function), 1, .text(primary.prefix), "all",
-    ])
+  private static func progress(
+    _ field: String, _ load: BenchSite.Load, _ primary: Primary
+  ) async throws -> Int {
+    try await primary.connection.call([
+      "HGET", .text(primary.keys.progress(load.operation)), .text(field),
+    ]).integer ?? 0
   }
 }
