@@ -212,7 +212,7 @@ extension Control {
   }
 
   /// What those gates hold now; one that Redis does not know is open.
-  private func gates(_ names: [String]) async throws -> [Snapshot.Gate] {
+  public func gates(_ names: [String]) async throws -> [Snapshot.Gate] {
     let names = Set(names).sorted()
     let replies = try await read(names.map { ["HGETALL", .text(keys.gate($0))] })
     return zip(names, replies).compactMap { name, reply in

@@ -13,6 +13,12 @@ extension Control {
     Self.fields(ofInfo: try await read([["INFO"]])[0].text ?? "")
   }
 
+  /// The prefixes that the workers of this one serve, in their order; nil when none of this release has run.
+  public func servedPrefixes() async throws -> [String]? {
+    try await read([["HGET", .text(keys.meta), "prefixes"]])[0].text?
+      .split(separator: " ").map(String.init)
+  }
+
   /// The identity of the results store that workers write to; nil when none has said one.
   public func storeIdentity() async throws -> String? {
     try await read([["HGET", .text(keys.store), "identity"]])[0].text

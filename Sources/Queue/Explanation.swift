@@ -76,7 +76,7 @@ public struct Explanation: Sendable, Hashable, Encodable {
   /// The pauses that concern it.
   public internal(set) var paused: [String] = []
   /// The gates that concern it, as far as Redis knows them.
-  public internal(set) var gates: [Snapshot.Gate] = []
+  public var gates: [Snapshot.Gate] = []
   /// Some of its failed items.
   public internal(set) var itemErrors: [String: String] = [:]
   /// Until when Redis keeps an ended one; nil until the results store has it.

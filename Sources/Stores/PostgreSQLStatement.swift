@@ -43,7 +43,7 @@ struct PostgreSQLStatement: Sendable {
         = (\(EndedRow.excluded), excluded.updated_at, excluded.fence_epoch, excluded.fence_counter,
           excluded.prefix)
       WHERE CASE WHEN coalesce(held.prefix, excluded.prefix) <> excluded.prefix
-        THEN held.finished_at IS NOT NULL
+        THEN held.finished_at IS NOT NULL OR held.prefix = $12::text
         ELSE (excluded.fence_epoch, excluded.fence_counter) > (held.fence_epoch, held.fence_counter)
           OR ((excluded.fence_epoch, excluded.fence_counter)
             = (held.fence_epoch, held.fence_counter)

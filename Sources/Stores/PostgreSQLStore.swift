@@ -93,13 +93,16 @@ public struct PostgreSQLStore: ResultsStore {
     _ = try await write(.raiseEpoch, [.integer(epoch), .text(prefix)])
   }
 
-  public func raise(fence: Fence, of job: StageJob, prefix: String) async throws {
+  public func raise(
+    fence: Fence, of job: StageJob, prefix: String, forgotten: String?
+  ) async throws {
     let raised = try await write(
       .raiseFence,
       [
         .text(job.batch), .integer(job.run), .text(job.pipeline), .text(job.account),
         .text(job.operation), .integer(job.number), .text(job.stage.rawValue),
         .integer(job.itemCount), .integer(fence.epoch), .integer(fence.counter), .text(prefix),
+        .text(forgotten),
       ])
     if raised.isEmpty { throw try await refusal(of: job, fence: fence, prefix: prefix) }
   }

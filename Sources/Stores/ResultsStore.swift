@@ -20,10 +20,11 @@ public protocol ResultsStore: Sendable {
   func raise(epoch: Int, of prefix: String) async throws
 
   /// Puts `job`'s fence into its batch's row if it is greater than the one there, creating the row. Between prefixes
-  /// fences say nothing: the row of a run that has ended under another prefix is taken over by any, no other is.
+  /// fences say nothing: the row of a run that has ended under another prefix is taken over by any, and one of `forgotten`.
+  /// - Parameter forgotten: another prefix, whose Redis knows nothing of the batch.
   /// - Throws: `StoreError` with code `.fenced` when the row already holds a greater fence, or this one for a
   ///   run that has ended; `.taken` when it is that of an unfinished batch of another prefix.
-  func raise(fence: Fence, of job: StageJob, prefix: String) async throws
+  func raise(fence: Fence, of job: StageJob, prefix: String, forgotten: String?) async throws
 
   /// Inserts or replaces the documents by (UUID, account) in one transaction that requires `job`'s fence.
   /// - Returns: how many rows were new or different from what the store held.
@@ -90,6 +91,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
   public let code: Code
   /// What happened, to what, and what to do about it.
   public let message: String
+  /// Of `taken`: the prefix whose batch the row is.
+  public private(set) var prefix: String?
 
   public init(_ code: Code, _ message: String) {
     self.code = code
@@ -107,8 +110,9 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
       self.init(
         .taken,
         "batch \(job.batch) is unfinished under the prefix \(other), too: it waits for that one's end; ids are names for"
-          + " all prefixes of a store (a prefix that is used no more: UPDATE batches SET prefix = NULL there)"
+          + " all prefixes of a store; if that prefix is used no more, cancel this one and enqueue it again with rerun"
       )
+      self.prefix = other
       return
     }
     let held = held.map { "run \($0.run), \($0.status), fence \($0.fence)" } ?? "no fence"

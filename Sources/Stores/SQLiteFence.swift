@@ -7,9 +7,9 @@ enum SQLiteFence {
   ///
   /// The greater fence decides, not the greater run: a Redis that lost its newest writes may run a run again
   /// that ended here, and does so under a new epoch.
-  /// - Throws: `StoreError` as `ResultsStore.raise(fence:of:prefix:)`.
+  /// - Throws: `StoreError` as `ResultsStore.raise(fence:of:prefix:forgotten:)`.
   static func raise(
-    _ fence: Fence, of job: StageJob, prefix: String, _ db: Database
+    _ fence: Fence, of job: StageJob, prefix: String, forgotten: String?, _ db: Database
   ) throws {
     try db.cachedStatement(
       sql: """
@@ -26,7 +26,7 @@ enum SQLiteFence {
             excluded.errors, excluded.admitted_at, excluded.started_at, excluded.finished_at,
             excluded.updated_at, excluded.fence_epoch, excluded.fence_counter, excluded.prefix)
         WHERE CASE WHEN coalesce(prefix, excluded.prefix) <> excluded.prefix
-          THEN finished_at IS NOT NULL
+          THEN finished_at IS NOT NULL OR prefix = ?
           ELSE (excluded.fence_epoch, excluded.fence_counter) > (fence_epoch, fence_counter)
             OR ((excluded.fence_epoch, excluded.fence_counter) = (fence_epoch, fence_counter)
               AND excluded.run = run AND finished_at IS NULL)
@@ -34,7 +34,7 @@ enum SQLiteFence {
         """
     ).execute(arguments: [
       job.batch, job.run, job.pipeline, job.account, job.operation, job.number, job.stage.rawValue,
-      job.itemCount, fence.epoch, fence.counter, prefix,
+      job.itemCount, fence.epoch, fence.counter, prefix, forgotten,
     ])
     guard db.changesCount == 1 else {
       throw try refusal(of: job, fence: fence, prefix: prefix, db)

@@ -123,8 +123,12 @@ public struct SQLiteStore: ResultsStore {
     }
   }
 
-  public func raise(fence: Fence, of job: StageJob, prefix: String) async throws {
-    try await write { try SQLiteFence.raise(fence, of: job, prefix: prefix, $0) }
+  public func raise(
+    fence: Fence, of job: StageJob, prefix: String, forgotten: String?
+  ) async throws {
+    try await write {
+      try SQLiteFence.raise(fence, of: job, prefix: prefix, forgotten: forgotten, $0)
+    }
   }
 
   public func upsert(_ documents: [JobDocument], for job: StageJob) async throws -> Int {

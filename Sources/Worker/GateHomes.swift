@@ -16,13 +16,19 @@ struct GateHomes: Sendable {
     func callFromElsewhere(
       _ function: String, _ arguments: [RedisArgument]
     ) async throws -> RedisValue {
+      try await fromElsewhere { try await queue.call(function, arguments) }
+    }
+
+    fileprivate func fromElsewhere(
+      _ call: @escaping @Sendable () async throws -> RedisValue
+    ) async throws -> RedisValue {
       try await withThrowingTaskGroup(of: RedisValue.self) { group in
         defer { group.cancelAll() }
-        group.addTask { try await queue.call(function, arguments) }
+        group.addTask { try await call() }
         group.addTask {
           try await Task.sleep(for: Self.patience)
           throw StageError.snooze(
-            "its gate waits for the Redis of the prefix \(queue.keys.prefix)", milliseconds: 5_000)
+            "it waits for the Redis of the prefix \(queue.keys.prefix)", milliseconds: 5_000)
         }
         return try await group.next()!
       }
@@ -35,6 +41,15 @@ struct GateHomes: Sendable {
 
   init(_ queues: [Queue]) {
     homes = Dictionary(uniqueKeysWithValues: queues.map { ($0.keys.prefix, Home(queue: $0)) })
+  }
+
+  /// Whether a prefix's Redis answers that it knows nothing of a batch; not for one that this worker does not serve.
+  func forgot(_ batch: String, under prefix: String) async throws -> Bool {
+    guard let home = homes[prefix] else { return false }
+    let status = try await home.fromElsewhere {
+      try await home.queue.read(["HGET", .text(home.queue.keys.batch(batch)), "status"])
+    }
+    return status.text == nil
   }
 
   /// - Parameter queue: that of the batch which asks.

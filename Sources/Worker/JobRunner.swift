@@ -122,9 +122,7 @@ final class JobRunner: Sendable {
       held.start(
         timeoutMilliseconds: definition.timeoutMilliseconds, stop: task.cancel,
         abandon: { self.giveUp(claim, definition, held) })
-      if definition.writesToStore {
-        try await store.raise(fence: job.fence, of: job, prefix: queue.keys.prefix)
-      }
+      if definition.writesToStore { try await raiseFence(of: job) }
       let context = StageContext(
         runner: self, claim: claim, held: held, items: Set(job.items.map(\.id)))
       let output = try await definition.handler.run(job, context)
@@ -132,6 +130,18 @@ final class JobRunner: Sendable {
         ? verdict(try OutputBound(bytes: definition.outputBytes).bounded(output), held) : nil
     } catch {
       return held.ended() ? verdict(error, definition, held) : nil
+    }
+  }
+
+  private func raiseFence(of job: StageJob) async throws {
+    let prefix = queue.keys.prefix
+    do {
+      try await store.raise(fence: job.fence, of: job, prefix: prefix, forgotten: nil)
+    } catch let error as StoreError where error.code == .taken {
+      guard let other = error.prefix, try await gates.forgot(job.batch, under: other) else {
+        throw error
+      }
+      try await store.raise(fence: job.fence, of: job, prefix: prefix, forgotten: other)
     }
   }
 

@@ -93,6 +93,7 @@ struct Member: Service {
         try await checkRedis()
         try await checkPrefixes()
         try await takeName(boot: boot)
+        try await confirmPrefixes()
         let recovered = try await queue.recover(maxCrashes: configuration.maxCrashes)
         logger.info(
           "worker started",
@@ -160,19 +161,49 @@ struct Member: Service {
   private func checkPrefixes() async throws {
     let own = queue.prefixes.names.joined(separator: " ")
     let meta = RedisArgument.text(queue.keys.meta)
-    // Who has registered has said its list before.
-    let workers = try await queue.read(["ZRANGE", .text(queue.keys.workers), 0, -1])
-    let others = workers.array?.compactMap(\.text).filter { $0 != configuration.name } ?? []
-    let known = try await queue.read(["HGET", meta, "prefixes"]).text
-    guard known != own else { return }
-    // A release that knew of one prefix only said nothing.
-    if let other = others.first, known ?? prefix != own {
-      throw WorkerError(
-        .otherPrefixes,
-        "worker \(other) serves the prefixes \(known ?? prefix), this one \(own): give all the same list in the same order; to change it, let the queue run empty and stop all workers first"
-      )
+    // Who has registered has said its list before; a release that knew of one prefix only said nothing.
+    let others = try await livingWorkers().filter { $0 != configuration.name }
+    if others.isEmpty || prefix == own {
+      _ = try await queue.read(["HSETNX", meta, "prefixes", .text(own)])
     }
+    let known = try await knownPrefixes()
+    guard known != own else { return }
+    if let other = others.first { throw otherPrefixes("worker \(other) serves", known) }
     _ = try await queue.read(["HSET", meta, "prefixes", .text(own)])
+  }
+
+  /// Of two that start at one moment the one that wrote last has its list there.
+  private func confirmPrefixes() async throws {
+    let known = try await knownPrefixes()
+    // Redis may have been emptied meanwhile.
+    guard let known, known != queue.prefixes.names.joined(separator: " ") else { return }
+    throw otherPrefixes("another worker started with", known)
+  }
+
+  private func knownPrefixes() async throws -> String? {
+    try await queue.read(["HGET", .text(queue.keys.meta), "prefixes"]).text
+  }
+
+  /// Those that were heard: who died without a word stays registered until somebody's tick, which needs a worker.
+  private func livingWorkers() async throws -> [String] {
+    let time = try await queue.read(["TIME"]).array?.first?.integer ?? 0
+    let flat =
+      try await queue.read(["ZRANGE", .text(queue.keys.workers), 0, -1, "WITHSCORES"])
+      .array?.compactMap(\.text) ?? []
+    return stride(from: 0, to: flat.count - 1, by: 2).compactMap { at in
+      let beat = Double(flat[at + 1]) ?? 0
+      return beat > Double(time - Self.silenceSeconds) * 1_000 ? flat[at] : nil
+    }
+  }
+
+  /// After which a worker counts as dead (tick.lua).
+  private static let silenceSeconds = 30
+
+  private func otherPrefixes(_ who: String, _ known: String?) -> WorkerError {
+    WorkerError(
+      .otherPrefixes,
+      "\(who) the prefixes \(known ?? prefix), this one \(queue.prefixes.names.joined(separator: " ")): give all the same list in the same order; to change it, let the queue run empty and stop all workers first"
+    )
   }
 
   /// A Redis that evicts keys loses batches silently.

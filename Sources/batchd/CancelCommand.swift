@@ -45,7 +45,8 @@ struct CancelCommand: AsyncParsableCommand {
 
   func run() async throws {
     let choice = try selection.choice(of: what, statuses: status)
-    let reached = try await common.connect(common.configuration())
+    let reached = try await common.connect(
+      common.configuration(), account: choice.account)
     if case .operation(let operation) = choice, !selection.dryRun {
       return try await cancel(operation, reached)
     }

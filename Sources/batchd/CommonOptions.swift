@@ -54,7 +54,9 @@ struct CommonOptions: ParsableArguments {
   }
 
   /// The options as another command line takes them; no password.
-  func repeated(_ configuration: Configuration) throws -> String {
+  /// - Parameter place: the prefix that is meant, of several.
+  func repeated(_ configuration: Configuration, place: String? = nil) throws -> String {
+    let prefix = prefix ?? place.map { "'\($0)'" }
     var words: [String] = []
     if let config { words += ["--config", config] }
     if redis != nil { words += ["--redis", try configuration.redis.client().displayName] }

@@ -53,6 +53,15 @@ struct DoctorCommand: AsyncParsableCommand {
       redis.notes.append("the same Redis as that of \(other): two prefixes share what one can do")
     }
     servers[server] = servers[server] ?? control.keys.prefix
+    let own = configuration.prefixes.names
+    if common.redis == nil, let served = try await control.servedPrefixes(), served != own {
+      redis.findings.append(
+        Finding(
+          "prefixes",
+          "the workers serve \(served.joined(separator: ", ")), this configuration names \(own.joined(separator: ", "))",
+          remedy: "give all the same list in the same order: it says where an account's batches are"
+        ))
+    }
     redis.findings += RedisDisk.findings(info, url: configuration.redis.url)
     if let loading = try await control.checkLoading(info) { redis.findings.append(loading) }
     let functions = try await area("functions") { try await control.checkFunctions() }

@@ -5,8 +5,10 @@ internal import Redis
 
 /// Under which prefixes a command looks and acts: that of `--prefix`, else all of the configuration, in their order.
 extension CommonOptions {
-  func names(_ configuration: Configuration) -> [String] {
-    prefix.map { [$0] } ?? configuration.prefixes.names
+  /// - Parameter account: what is only of one is under its home.
+  func names(_ configuration: Configuration, account: String? = nil) -> [String] {
+    prefix.map { [$0] } ?? account.map { [configuration.prefixes.home(of: $0)] }
+      ?? configuration.prefixes.names
   }
 
   /// Connects once, to the Redis of one prefix.
@@ -29,14 +31,25 @@ extension CommonOptions {
     /// Of the last one; nil when all are there.
     var failure: CommandError?
 
-    /// Whom a name means: the first that knows it, and has not rejected an entry of that name, or only done that.
-    /// - Parameter rank: 0 unknown, 1 rejected, 2 known.
-    func first(_ rank: (Control) async throws -> Int) async throws -> Control? {
+    /// What a prefix knows of a name, the more it says of it the later.
+    enum Rank: Int {
+      case unknown, rejected, ended, living
+    }
+
+    /// Whom a name means: the one that says the most of it.
+    /// - Throws: `CommandError` when two say the same, but for what they rejected.
+    func first(_ rank: (Control) async throws -> Rank) async throws -> Control? {
       guard controls.count > 1 else { return controls[0] }
-      var best: (control: Control, rank: Int)?
-      for control in controls where best?.rank != 2 {
+      var best: (control: Control, rank: Rank)?
+      for control in controls {
         let rank = try await rank(control)
-        if rank > best?.rank ?? 0 { best = (control, rank) }
+        if rank == best?.rank, rank != .rejected, let other = best?.control {
+          throw CommandError(
+            .data,
+            "it is under \(other.keys.prefix) and under \(control.keys.prefix): say which with --prefix"
+          )
+        }
+        if rank.rawValue > best?.rank.rawValue ?? 0 { best = (control, rank) }
       }
       return best?.control
     }
@@ -44,9 +57,11 @@ extension CommonOptions {
 
   /// Connects once to each. Of several, one that is away is told of, and keeps nobody from the others.
   /// - Throws: `RedisError` when none can be reached.
-  func connect(_ configuration: Configuration) async throws -> Reached {
+  func connect(
+    _ configuration: Configuration, account: String? = nil
+  ) async throws -> Reached {
     var reached = Reached()
-    let names = names(configuration)
+    let names = names(configuration, account: account)
     for (at, prefix) in names.enumerated() {
       do {
         reached.controls.append(try await connect(configuration, to: prefix))

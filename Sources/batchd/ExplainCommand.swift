@@ -36,21 +36,29 @@ struct ExplainCommand: AsyncParsableCommand {
   func run() async throws {
     let configuration = try common.configuration()
     let reached = try await common.connect(configuration)
-    let again = try common.repeated(configuration)
+    let isSpread = common.names(configuration).count > 1
     let config = common.config.map { " --config \($0)" } ?? ""
     let isOperation = name.hasPrefix(Self.operationMark)
     let name = isOperation ? String(name.dropFirst(Self.operationMark.count)) : name
     let knowing = try await reached.first { control in
       switch try await control.explain(name, gates: { _ in [] }).whereabouts {
-      case .unknown: 0
-      case .rejected: 1
-      default: 2
+      case .unknown: .unknown
+      case .rejected: .rejected
+      case .ended: .ended
+      default: .living
       }
     }
-    let found = try await (knowing ?? reached.controls[0]).explain(name) {
+    var found = try await (knowing ?? reached.controls[0]).explain(name) {
       configuration.gates(of: $0)
     }
-    let isSpread = common.names(configuration).count > 1
+    // That of a service may be under another prefix.
+    let asked = found.batch.map(configuration.gates) ?? []
+    for control in reached.controls where control.keys != knowing?.keys {
+      found.gates += try await control.gates(
+        asked.filter { configuration.prefixes.home(ofGate: $0) == control.keys.prefix })
+    }
+    let again = try common.repeated(
+      configuration, place: isSpread ? knowing?.keys.prefix : nil)
     let isBatch = found.batch != nil
     if isOperation || !isBatch {
       var isKnown = false
@@ -61,9 +69,13 @@ struct ExplainCommand: AsyncParsableCommand {
           of: isSpread ? one.keys.prefix : nil)
         isKnown = true
       }
+      // A part of it may be where nobody could look.
+      if isKnown, let failure = reached.failure { throw ExitCode(failure.code.rawValue) }
       if isKnown { return }
     }
-    if let failure = reached.failure, found.whereabouts == .unknown || isOperation { throw failure }
+    if let failure = reached.failure, found.whereabouts == .unknown || isOperation {
+      throw ExitCode(failure.code.rawValue)
+    }
     if isOperation && (isBatch || found.whereabouts == .unknown) {
       throw CommandError(
         .data,

@@ -37,7 +37,9 @@ struct FailedCommand: AsyncParsableCommand {
   func run() async throws {
     let configuration = try common.configuration()
     let again = try common.repeated(configuration)
-    try await common.answer(configuration) { try await found($0, again: again) }
+    try await common.answer(configuration, for: common.names(configuration, account: account)) {
+      try await found($0, again: again)
+    }
   }
 
   private func found(_ control: Control, again: String) async throws -> CommonOptions.Found {

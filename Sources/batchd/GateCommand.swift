@@ -3,6 +3,7 @@ internal import Coordination
 internal import Foundation
 internal import Pipeline
 internal import Queue
+internal import Redis
 
 /// `batchd gate`: a rate limit, for handlers that send requests of their own.
 struct GateCommand: AsyncParsableCommand {
@@ -106,6 +107,8 @@ struct GateTakeCommand: AsyncParsableCommand {
         batchd gate take vision && curl https://api.example.com/detect …
         batchd gate take vision --wait-ms 5000 --account acme
 
+      A Redis that is away is waited for.
+
       Exit codes: 0 send now, 75 not within --wait-ms, or the batch is this worker's no more: end \
       with 75 too.
       """)
@@ -117,9 +120,19 @@ struct GateTakeCommand: AsyncParsableCommand {
 
   func run() async throws {
     let start = ContinuousClock.now
-    let opened = try await gate.open()
+    var opened: Gate?
     while true {
-      switch try await opened.pass() {
+      let passage: Gate.Passage
+      do {
+        let asked = if let opened { opened } else { try await gate.open() }
+        opened = asked
+        passage = try await asked.pass()
+      } catch let error as RedisError where SpoolDelivery.isAway(error) {
+        opened = nil
+        try await outlast(error, since: start)
+        continue
+      }
+      switch passage {
       case .open:
         if gate.common.json {
           let waited = Int((ContinuousClock.now - start) / .milliseconds(1))
@@ -141,6 +154,15 @@ struct GateTakeCommand: AsyncParsableCommand {
         try await Task.sleep(for: .milliseconds(milliseconds))
       }
     }
+  }
+
+  /// Waits a moment for a Redis that is away: a handler that gave up would be charged for it.
+  private func outlast(_ error: RedisError, since start: ContinuousClock.Instant) async throws {
+    if let waitMs, ContinuousClock.now - start > .milliseconds(waitMs) {
+      throw CommandError(.temporary, "\(error.message); end with exit code 75 to be tried again")
+    }
+    Terminal.complain("batchd: \(error.message); waiting")
+    try await Task.sleep(for: .milliseconds(500))
   }
 }
 

@@ -52,10 +52,8 @@ extension CommonOptions {
   fileprivate func change(_ what: String, _ act: (Control) async throws -> String) async throws {
     let configuration = try configuration()
     let mark = "account:"
-    let home =
-      what.hasPrefix(mark) && prefix == nil
-      ? [configuration.prefixes.home(of: String(what.dropFirst(mark.count)))] : nil
-    try await answer(configuration, for: home) { control in
+    let account = what.hasPrefix(mark) ? String(what.dropFirst(mark.count)) : nil
+    try await answer(configuration, for: names(configuration, account: account)) { control in
       let words = try await act(control)
       return ({ "\(what): \(words)" }, ["what": what, "answer": words])
     }

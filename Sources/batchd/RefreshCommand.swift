@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Pipeline
 internal import Queue
+internal import Redis
 internal import Stages
 
 /// `batchd refresh PIPELINE --all-accounts`
@@ -83,8 +84,19 @@ struct RefreshCommand: AsyncParsableCommand {
     let homes = try Dictionary(grouping: accounts) { account in
       try routes.prefix(ofAccount: account)
     }
-    for prefix in homes.keys.sorted() { _ = try await routes.control(of: prefix) }
+    var failure: CommandError?
+    for prefix in homes.keys.sorted() {
+      do {
+        _ = try await routes.control(of: prefix)
+      } catch let error as RedisError where homes.count > 1 {
+        failure = CommandError(error)
+        Terminal.complain(
+          "batchd: \(prefix): \(failure?.message ?? ""); not started for \(Self.list(homes[prefix] ?? [])): run it again later"
+        )
+      }
+    }
     let controls = routes.controls
+    if controls.isEmpty, let failure { throw failure }
     // What fails at once would be over before the watch begins.
     let before = try await WatchCommand.now(controls.map(\.control))
     let operation = try await operation(controls[0].control)
@@ -97,10 +109,14 @@ struct RefreshCommand: AsyncParsableCommand {
     }
     let again = try common.repeated(configuration)
     try await report(all, controls.map(\.control), again: again)
-    guard wait else { return }
+    guard wait else {
+      if let failure { throw ExitCode(failure.code.rawValue) }
+      return
+    }
     try await WatchCommand.watch(
       since: before, common: common, configuration, waitsForNames: true
     ) { [parts] in parts }
+    if let failure { throw ExitCode(failure.code.rawValue) }
   }
 
   /// - Throws: `CommandError` for what the configuration does not have.

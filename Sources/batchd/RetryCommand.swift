@@ -66,10 +66,10 @@ struct RetryCommand: AsyncParsableCommand {
 
   func run() async throws {
     let from = from?.rawValue
+    let choice = try selection.choice(of: what, statuses: status)
     let step = StepIn(
-      "retry", statuses: Self.statuses, try selection.choice(of: what, statuses: status),
-      selection, json: common.json
+      "retry", statuses: Self.statuses, choice, selection, json: common.json
     ) { try await $0.retry($1, from: from) }
-    try await step.run(try await common.connect(common.configuration()))
+    try await step.run(try await common.connect(common.configuration(), account: choice.account))
   }
 }

@@ -59,6 +59,9 @@ struct SelectionOptions: ParsableArguments {
     /// All batches of one operation.
     case operation(String)
     case filter(BatchFilter)
+
+    /// The account that all of them are of.
+    var account: String? { if case .filter(let filter) = self { filter.account } else { nil } }
   }
 
   /// - Parameters:

@@ -57,6 +57,7 @@ struct SpoolDelivery: Sendable {
   ) async throws {
     let line = ProgressLine()
     defer { line.end() }
+    away = [:]
     var kept: Set<String> = []
     var isEmpty = false
     while !isEmpty {

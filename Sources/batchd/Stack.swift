@@ -27,8 +27,6 @@ struct Stack: Sendable {
     self.folder = folder
     var configuration = base
     configuration.redis = .init()
-    // One Redis, and one operation whose size is known.
-    configuration.prefixes = Prefixes([base.prefixes.names[0]])
     configuration.redis.url = "unix://\(folder)/redis.sock"
     configuration.store = .init(path: "\(folder)/batchd.sqlite")
     if let simulation { try simulation.apply(to: &configuration, folder: folder) }

@@ -86,11 +86,8 @@ struct StepIn: Sendable {
     guard all.count > 1 else { return [(all[0].control, ids)] }
     for id in ids {
       let meant = try await reached.first { control in
-        switch try await control.batches([id])[0]?.status {
-        case nil: 0
-        case "rejected": 1
-        default: 2
-        }
+        guard let batch = try await control.batches([id])[0] else { return .unknown }
+        return batch.status == "rejected" ? .rejected : batch.isLiving ? .living : .ended
       }
       all[all.firstIndex { $0.control.keys == meant?.keys } ?? 0].ids.append(id)
     }

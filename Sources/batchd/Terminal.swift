@@ -95,7 +95,10 @@ struct Terminal {
     isatty(STDERR_FILENO) == 1 && ProcessInfo.processInfo.environment["TERM"] != "dumb"
   }
 
-  static func writeError(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  static func writeError(_ text: String) {
+    // That nobody hears it is no reason to end otherwise.
+    try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
+  }
 
   /// Lines on standard error. They quote what others wrote: no control character comes through.
   static func complain(_ text: String) {

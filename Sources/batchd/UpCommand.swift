@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Foundation
 internal import Glibc
+internal import Queue
 internal import UnixSignals
 
 /// `batchd up`: everything on one machine.
@@ -51,7 +52,9 @@ struct UpCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let base = try config.map { try Configuration(file: $0) } ?? Configuration()
+    var base = try config.map { try Configuration(file: $0) } ?? Configuration()
+    // Its operation has a size, which would be waited for under each.
+    if chaos { base.prefixes = Prefixes([base.prefixes.names[0]]) }
     let folder = URL(
       fileURLWithPath: dir ?? NSTemporaryDirectory() + "batchd-up-\(getpid())"
     ).standardizedFileURL.path
@@ -89,6 +92,8 @@ struct UpCommand: AsyncParsableCommand {
 
   private func greet(_ stack: Stack) async throws {
     let redis = "redis-cli -s \(stack.socket)"
+    let prefixes = stack.configuration.prefixes
+    let keys = Keys(prefix: prefixes.home(of: "acme"))
     let isWorkiz = stack.configuration.defaultPipeline == Configuration.workizPipeline
     let entry = isWorkiz ? #""account":"acme","items":["A1B2C3"]"# : #""items":["A1"]"#
     let rows =
@@ -96,8 +101,8 @@ struct UpCommand: AsyncParsableCommand {
     try await Terminal.write(
       """
       batchd is up in \(stack.folder)
-        enqueue   \(redis) LPUSH batchd:enqueue '{"id":"b1",\(entry)}'
-        watch     \(redis) HGETALL batchd:progress:b1
+        enqueue   \(redis) LPUSH '\(keys.enqueue)' '{"id":"b1",\(entry)}'
+        watch     \(redis) HGETALL '\(keys.progress("b1"))'
         bars      batchd watch --config \(stack.folder)/config.toml
         rows      sqlite3 \(stack.folder)/batchd.sqlite 'SELECT \(rows)'
         logs      \(stack.folder)/worker-1.log

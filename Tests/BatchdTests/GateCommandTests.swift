@@ -17,6 +17,24 @@ import Testing
     return file
   }
 
+  /// A handler that gave up at once would be charged for the outage.
+  @Test func aRedisThatIsAwayIsWaitedFor() async throws {
+    let harness = try await CommandHarness(redisArguments: ["--appendonly", "yes"])
+    let file = try configuration(harness)
+    try await harness.withWorker(handler: Handler { _, _ in nil }) {
+      harness.redis.kill()
+      let early = try await harness.command(
+        ["gate", "take", "api", "--wait-ms", "600", "--config", file]
+      ).outcome()
+      #expect(early.status == 75, "\(early.complaint)")
+      #expect(early.complaint.contains("; waiting"))
+      let patient = try harness.command(["gate", "take", "api", "--config", file])
+      try await harness.redis.start()
+      let outcome = try await patient.outcome()
+      #expect(outcome.status == 0, "\(outcome.complaint)")
+    }
+  }
+
   @Test func permissionsAreTheIntervalApartAndACloseHoldsForAll() async throws {
     let harness = try await CommandHarness()
     let file = try configuration(harness)

@@ -165,6 +165,23 @@ import Testing
     }
   }
 
+  @Test func doctorComparesTheListWithThatOfTheWorkers() async throws {
+    try await Self.with { harness, file in
+      let other = "\(harness.redis.folder)/other.toml"
+      try """
+      prefixes = ["two", "one"]
+      [redis]
+      url = "\(harness.redis.url)"
+      [store]
+      path = "\(harness.redis.folder)/store.sqlite"
+      """.write(toFile: other, atomically: true, encoding: .utf8)
+      let doctor = try await harness.command(["doctor", "--config", other]).outcome()
+      #expect(doctor.status == 1)
+      #expect(
+        doctor.output.contains("the workers serve one, two, this configuration names two, one"))
+    }
+  }
+
   /// What was pushed under the wrong prefix, rejected there and pushed again is found where it runs.
   @Test func aStrayThatWasRejectedHidesNobody() async throws {
     try await Self.with { harness, file in

@@ -89,7 +89,13 @@ extension ProcessTests {
           .contains("waits for the Redis of the prefix \(prefixes.names[1])")
       }
       try await Self.expectTheOthersAreServed(prefixes, folder)
+      let delivery = try Self.batchd(
+        ["enqueue", "--spool", "\(folder.path)/spool"], folder, "delivery")
+      await eventually(within: .seconds(10), "it waits") {
+        delivery.output.contains("trying again")
+      }
       for number in gone { try await cluster.nodes[number].start() }
+      #expect(await delivery.exitStatus(within: .seconds(60)) == 0, "\(delivery.output)")
       await eventually(within: .seconds(60), "it has ended") {
         try await cluster.nodes[owner].cli("HGET", "\(home):batch:b", "status") == "completed"
       }

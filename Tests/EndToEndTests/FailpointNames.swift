@@ -8,16 +8,17 @@ enum FailpointNames {
   ]
   /// What is asked of Sentinels and of the nodes of a
   /// cluster, which SentinelTests and ClusterTests have. Who else bears the name (CloneTests) and what was broken
-  /// (HostileWorkerTests) is read only then.
+  /// (HostileWorkerTests) is read only then. Another list of prefixes (PrefixesTests) is written only when there was one.
   private static let unused: Set<String> = [
-    "SENTINEL", "EXISTS", "CLUSTER", "ZSCORE", "XREVRANGE",
+    "SENTINEL", "HSET", "EXISTS", "CLUSTER", "ZSCORE", "XREVRANGE",
   ]
   /// The blocked fetch of entries is several commands in one piece.
   private static let pieces: Set<String> = ["CLIENT+BLMOVE+LLEN+intake"]
   /// What a worker asks at its start for a warning in its log alone, whatever becomes of the answer.
   static let asides: Set<String> = ["ACL.before", "ACL.after"]
   static let storeWrites: Set<String> = [
-    "migrate", "raise(epoch:of:)", "raise(fence:of:prefix:)", "upsert(_:for:)", "record(_:)",
+    "migrate", "raise(epoch:of:)", "raise(fence:of:prefix:forgotten:)", "upsert(_:for:)",
+    "record(_:)",
   ]
 
   /// What people write, and no worker: `import`.

@@ -161,6 +161,10 @@ import Testing
       #expect(
         try await refusal { try await store.raise(.sample(fence: 10, 1), prefix: "{b}") } == .taken,
         "nor by a greater fence")
+      #expect(
+        try await refusal {
+          try await store.raise(.sample(fence: 1, 1), prefix: "{b}", forgotten: "{c}")
+        } == .taken)
       try await store.record([.sample()])
       try await store.raise(.sample(fence: 1, 1), prefix: "{b}")
       #expect(
@@ -170,6 +174,19 @@ import Testing
         try await refusal {
           _ = try await store.upsert([.sample("AAAAAA")], for: .sample(fence: 9, 9))
         } == .fenced)
+      #expect(try await store.upsert([.sample("AAAAAA")], for: .sample(fence: 1, 1)) == 1)
+      try await store.close()
+    }
+  }
+
+  /// Its Redis was emptied: nobody would ever end it.
+  @Test(arguments: StoreKind.allCases) func aBatchThatItsPrefixHasForgottenIsTakenOver(
+    kind: StoreKind
+  ) async throws {
+    try await Subject.with(kind) { subject in
+      let store = try await subject.open()
+      try await store.raise(.sample(fence: 9, 9), prefix: "{a}")
+      try await store.raise(.sample(fence: 1, 1), prefix: "{b}", forgotten: "{a}")
       #expect(try await store.upsert([.sample("AAAAAA")], for: .sample(fence: 1, 1)) == 1)
       try await store.close()
     }

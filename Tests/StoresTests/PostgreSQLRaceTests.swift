@@ -115,7 +115,8 @@ import Testing
     let address = try await sharedPostgreSQL.value.database()
     try await withFolder { folder in
       let writes = [
-        "migrate", "raise(epoch:of:)", "raise(fence:of:prefix:)", "upsert(_:for:)", "record(_:)",
+        "migrate", "raise(epoch:of:)", "raise(fence:of:prefix:forgotten:)", "upsert(_:for:)",
+        "record(_:)",
       ]
       let points = writes.flatMap { write in
         ["before", "within", "after"].map { "\(write).\($0)" }

@@ -50,8 +50,10 @@ func refusal(_ call: () async throws -> Void) async throws -> StoreError.Code? {
 
 extension ResultsStore {
   /// Raises the fence of `job` to its own.
-  func raise(_ job: StageJob, prefix: String = "batchd") async throws {
-    try await raise(fence: job.fence, of: job, prefix: prefix)
+  func raise(
+    _ job: StageJob, prefix: String = "batchd", forgotten: String? = nil
+  ) async throws {
+    try await raise(fence: job.fence, of: job, prefix: prefix, forgotten: forgotten)
   }
 
   func epoch() async throws -> Int { try await epoch(of: "batchd") }

@@ -192,4 +192,42 @@ import Worker
     let events = try await harness.redis.cli("XRANGE", "one:events", "-", "+")
     #expect(!events.contains("crashed"))
   }
+
+  /// The other prefix's Redis was emptied while the batch ran there: nobody would ever end it.
+  @Test func theRowOfABatchThatItsPrefixHasForgottenIsTakenOver() async throws {
+    let harness = try await WorkerHarness()
+    let worker = try harness.worker(
+      "w1", [.demo(writesToStore: true) { _, _ in nil }], prefixes: Self.prefixes)
+    for id in ["forgotten", "alive"] {
+      let job = StageJob(
+        batch: id, operation: id, account: nil, pipeline: "demo", stage: .extraction, run: 1,
+        attempt: 1, number: 0, fence: Fence(epoch: 90, counter: 9), items: [], itemCount: nil,
+        payload: nil, cursor: nil)
+      try await harness.store.raise(fence: job.fence, of: job, prefix: "two", forgotten: nil)
+    }
+    _ = try await harness.redis.cli("HSET", "two:batch:alive", "status", "processing")
+    try await Self.enqueue(harness, "one", #"{"id":"forgotten"}"#)
+    try await Self.enqueue(harness, "one", #"{"id":"alive"}"#)
+    await Self.wait(harness, "one", "progress:forgotten", "completed")
+    await eventually("the other waits") {
+      try await harness.redis.cli("HGET", "one:batch:alive", "error")
+        .contains("batch alive is unfinished under the prefix two, too")
+    }
+    _ = try await harness.redis.cli("DEL", "two:batch:alive")
+    await Self.wait(harness, "one", "progress:alive", "completed")
+    #expect(try await harness.redis.cli("HGET", "one:batch:alive", "retry_count") == "0")
+    try await worker.stop()
+  }
+
+  /// Who died without a word stays registered until a worker's tick, for which one would have to start.
+  @Test func theListOfDeadWorkersHoldsUpNobody() async throws {
+    let harness = try await WorkerHarness()
+    _ = try await harness.redis.cli("HSET", "one:meta", "prefixes", "one three")
+    _ = try await harness.redis.cli("ZADD", "one:workers", "1000", "dead")
+    let worker = try harness.worker("w1", [.demo { _, _ in nil }], prefixes: Self.prefixes)
+    try await Self.enqueue(harness, "one", #"{"id":"b"}"#)
+    await Self.wait(harness, "one", "progress:b", "completed")
+    #expect(try await harness.redis.cli("HGET", "one:meta", "prefixes") == "one two")
+    try await worker.stop()
+  }
 }

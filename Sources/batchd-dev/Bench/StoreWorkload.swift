@@ -77,7 +77,7 @@ enum StoreWorkload {
       stage: .persistence, run: 1, attempt: 1, number: 1,
       fence: Fence(epoch: 1, counter: index + 1),
       items: [], itemCount: rows, payload: nil, cursor: nil)
-    try await store.raise(fence: job.fence, of: job, prefix: "batchd")
+    try await store.raise(fence: job.fence, of: job, prefix: "batchd", forgotten: nil)
     let text = #"{"JobStatus":"Submitted","Name":"\#(String(repeating: "x", count: 500))"}"#
     let changed = try await store.upsert(
       (0..<rows).map {
