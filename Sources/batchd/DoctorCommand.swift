@@ -48,6 +48,7 @@ struct DoctorCommand: AsyncParsableCommand {
   ) async throws -> DoctorReport {
     let info = try await control.info()
     var redis = Control.redisArea(info)
+    let isFirst = servers.isEmpty
     let server = info["run_id"] ?? ""
     if !server.isEmpty, let other = servers[server] {
       redis.notes.append("the same Redis as that of \(other): two prefixes share what one can do")
@@ -69,8 +70,7 @@ struct DoctorCommand: AsyncParsableCommand {
       areas: [
         redis, try await control.checkRights(), functions,
         try await area("store") { try await checkStore(configuration, control) },
-        configuration.checkSecrets(),
-      ])
+      ] + (isFirst ? [configuration.checkSecrets()] : []))
     // Without functions nobody has worked here, and nobody can look.
     if repair || functions.summary != "" {
       try await look(control, &report)

@@ -2,6 +2,8 @@ import Foundation
 import Pipeline
 import Testing
 
+@testable import enum TestSupport.ChildProcess
+
 /// The command as a person runs it: the real executable, its output and its exit code.
 struct CheckConfigTests {
   let folder: TemporaryFolder
@@ -15,23 +17,16 @@ struct CheckConfigTests {
   }
 
   private func checkConfig(_ file: String, _ more: String...) throws -> Result {
-    let process = Process()
-    process.executableURL = Bundle.main.executableURL!.deletingLastPathComponent()
-      .appending(path: "batchd")
-    process.arguments = ["check-config", file] + more
     // Files and not pipes: nothing can fill up and block.
-    let outputs = try ["out", "err"].map { name in
-      try FileHandle(forWritingTo: URL(filePath: folder.write("", to: name)))
-    }
-    process.standardOutput = outputs[0]
-    process.standardError = outputs[1]
-    try process.run()
-    process.waitUntilExit()
+    let pid = try ChildProcess.spawn(
+      [RunningCommand.binary.path, "check-config", file] + more, output: "\(folder.path)/out",
+      error: "\(folder.path)/err")
+    let status = ChildProcess.reap(pid)
     func text(_ name: String) throws -> String {
       try String(contentsOf: URL(filePath: "\(folder.path)/\(name)"), encoding: .utf8)
     }
     return Result(
-      status: process.terminationStatus, output: try text("out"), errors: try text("err"))
+      status: status, output: try text("out"), errors: try text("err"))
   }
 
   @Test func aGoodFileIsShownWithSecretsAsTheirSources() throws {

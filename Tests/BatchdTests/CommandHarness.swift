@@ -6,9 +6,12 @@ import Queue
 import Redis
 import ServiceLifecycle
 import Stores
+import Synchronization
 import TestSupport
 import Testing
 import Worker
+
+@testable import enum TestSupport.ChildProcess
 
 /// A private Redis, a SQLite file, a worker of this process on them, and the built `batchd` as a person runs it.
 final class CommandHarness: Sendable {
@@ -112,9 +115,10 @@ struct Handler: StageHandler {
 }
 
 /// `batchd` under way in a process of its own, its output in files so that nothing can block it.
-final class RunningCommand: @unchecked Sendable {
-  private let process = Process()
-  private let ended: AsyncStream<Int32>
+final class RunningCommand: Sendable {
+  private let pid: pid_t
+  private let ended: Task<Int32, Never>
+  private let end = End()
   private let base: String
 
   /// The executable beside the test bundle.
@@ -130,28 +134,36 @@ final class RunningCommand: @unchecked Sendable {
     for (suffix, text) in [("in", input), ("out", ""), ("err", "")] {
       try Data(text.utf8).write(to: URL(filePath: "\(base).\(suffix)"))
     }
-    process.executableURL = Self.binary
-    process.arguments = arguments
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    var variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     if isJournal {
       let file = try FileManager.default.attributesOfItem(atPath: "\(base).err")
       let device = file[.systemNumber] as? Int ?? 0
       let node = file[.systemFileNumber] as? Int ?? 0
-      process.environment?["JOURNAL_STREAM"] = "\(device):\(node)"
+      variables["JOURNAL_STREAM"] = "\(device):\(node)"
     }
-    process.standardInput = FileHandle(forReadingAtPath: "\(base).in")
-    process.standardOutput = output ?? FileHandle(forWritingAtPath: "\(base).out")
-    process.standardError = FileHandle(forWritingAtPath: "\(base).err")
-    let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
-    ended = stream
-    process.terminationHandler = {
-      continuation.yield($0.terminationStatus)
-      continuation.finish()
+    let standardInput = open("\(base).in", O_RDONLY | O_CLOEXEC)
+    defer { close(standardInput) }
+    pid = try ChildProcess.spawn(
+      [Self.binary.path] + arguments, standardInput: standardInput, output: "\(base).out",
+      outputDescriptor: output?.fileDescriptor, error: "\(base).err", environment: variables)
+    ended = Task { [pid, end] in
+      await withCheckedContinuation { done in
+        // A thread of its own: those of the global queue are few.
+        Thread.detachNewThread {
+          let status = ChildProcess.reap(pid)
+          end.isOver.store(true, ordering: .relaxed)
+          done.resume(returning: status)
+        }
+      }
     }
-    try process.run()
   }
 
-  deinit { if process.isRunning { process.terminate() } }
+  /// The pid may be somebody else's then.
+  private final class End: Sendable {
+    let isOver = Atomic(false)
+  }
+
+  deinit { if !end.isOver.load(ordering: .relaxed) { Glibc.kill(pid, SIGTERM) } }
 
   /// What it has written so far.
   var output: String { get throws { try text("out") } }
@@ -163,22 +175,21 @@ final class RunningCommand: @unchecked Sendable {
   func hasLoaded(_ library: String) throws -> Bool {
     // String(contentsOf:) takes the first page of such a file for all of it.
     let file = try FileHandle(
-      forReadingFrom: URL(filePath: "/proc/\(process.processIdentifier)/maps"))
+      forReadingFrom: URL(filePath: "/proc/\(pid)/maps"))
     return String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)
       .contains("/\(library).so")
   }
 
   /// What Ctrl-C sends.
-  func interrupt() { process.interrupt() }
+  func interrupt() { Glibc.kill(pid, SIGINT) }
 
   /// SIGKILL.
-  func kill() { Glibc.kill(process.processIdentifier, SIGKILL) }
+  func kill() { Glibc.kill(pid, SIGKILL) }
 
   /// Waits for the end.
   func outcome() async throws -> CommandHarness.Outcome {
-    var status: Int32 = -1
-    for await code in ended { status = code }
-    return .init(status: status, output: try text("out"), complaint: try text("err"))
+    return .init(
+      status: await ended.value, output: try text("out"), complaint: try text("err"))
   }
 
   private func text(_ suffix: String) throws -> String {

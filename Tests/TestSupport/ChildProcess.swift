@@ -3,7 +3,8 @@ import Foundation
 import Glibc
 
 /// Starting programs without Foundation's Process, which is neither Sendable nor keeps our
-/// descriptors from the child: a child that holds a copy of a socket keeps it open after we closed it.
+/// descriptors from the child: a child that holds a copy of a socket keeps it open after we closed it. With many at once
+/// its `run` now and then reads memory that is not its own (6.3.1: SIGSEGV in a memcpy).
 enum ChildProcess {
   struct Failure: Error, CustomStringConvertible {
     let description: String
@@ -15,8 +16,13 @@ enum ChildProcess {
     to: (@convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32).self)
 
   /// Starts a program found in PATH, its input from a descriptor and its output into a file.
+  /// - Parameters:
+  ///   - outputDescriptor: instead of the file.
+  ///   - error: the file for its standard error; nil is where its output goes.
+  ///   - environment: nil is ours.
   static func spawn(
-    _ arguments: [String], standardInput: Int32? = nil, output: String = "/dev/null"
+    _ arguments: [String], standardInput: Int32? = nil, output: String = "/dev/null",
+    outputDescriptor: Int32? = nil, error: String? = nil, environment: [String: String]? = nil
   ) throws -> pid_t {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -26,8 +32,17 @@ enum ChildProcess {
     } else {
       posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     }
-    posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    posix_spawn_file_actions_adddup2(&actions, 1, 2)
+    let forWriting = O_WRONLY | O_CREAT | O_TRUNC
+    if let outputDescriptor {
+      posix_spawn_file_actions_adddup2(&actions, outputDescriptor, 1)
+    } else {
+      posix_spawn_file_actions_addopen(&actions, 1, output, forWriting, 0o600)
+    }
+    if let error {
+      posix_spawn_file_actions_addopen(&actions, 2, error, forWriting, 0o600)
+    } else {
+      posix_spawn_file_actions_adddup2(&actions, 1, 2)
+    }
     _ = addCloseFrom(&actions, 3)
     // Dispatch's threads block signals, and a child inherits the mask: it would never see a SIGTERM.
     var attributes = posix_spawnattr_t()
@@ -40,7 +55,12 @@ enum ChildProcess {
     let words = arguments.map { strdup($0) }
     defer { for word in words { free(word) } }
     var pid: pid_t = 0
-    let code = posix_spawnp(&pid, arguments[0], &actions, &attributes, words + [nil], environ)
+    let variables = environment.map { $0.map { strdup("\($0.key)=\($0.value)") } } ?? []
+    defer { for variable in variables { free(variable) } }
+    let code =
+      environment == nil
+      ? posix_spawnp(&pid, arguments[0], &actions, &attributes, words + [nil], environ)
+      : posix_spawnp(&pid, arguments[0], &actions, &attributes, words + [nil], variables + [nil])
     guard code == 0 else {
       throw Failure(description: "cannot start \(arguments[0]): \(String(cString: strerror(code)))")
     }
